@@ -1,0 +1,59 @@
+# Two commands do all the set-up: `make demo` and `make test`. Everything else here is what they are made of.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+DEMO_SECONDS ?= 60
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test test-packages check format bench-recorder lock clean
+
+help:
+	@echo "make demo            four simulated cameras, a broker and edged, told as a story (DEMO_SECONDS=$(DEMO_SECONDS))"
+	@echo "make test            everything that proves edged: make check, then every test"
+	@echo "make check           format, lint, types, import contracts, documents"
+	@echo "make bench-recorder  edged's recorder beside one ffmpeg per camera, as JSON lines"
+	@echo "make format          put the code into the house format"
+	@echo "make lock            resolve the dependencies anew (needs uv)"
+
+$(VENV)/.installed: requirements-dev.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "missing: $(PYTHON) (Python 3.11 or later; Debian: apt install python3)"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "missing: Python 3.11 or later; $(PYTHON) is older (try make PYTHON=python3.12)"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "missing: the venv module (Debian: apt install python3-venv)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+venv: $(VENV)/.installed
+
+demo: venv
+	@$(BIN)/python -m simulators demo --seconds $(DEMO_SECONDS)
+
+check: venv
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m pytest -q tests/docs
+
+# Debian packages the fuller tests use; without root they are reported as missing and the tests count as skipped.
+test-packages:
+	@bash tests/packages.sh
+
+test: venv test-packages check
+	$(BIN)/python -m pytest
+
+bench-recorder: venv
+	@$(BIN)/python -m tests.bench.recorder
+
+format: venv
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock:
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header pyproject.toml -o requirements.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --extra dev pyproject.toml -o requirements-dev.lock
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
