@@ -12,7 +12,9 @@ import sys
 _URL = re.compile(r"\b(?:rtsps?|https?|soap\.udp)://[^\s'\"<>]+", re.IGNORECASE)
 _CREDENTIALS = re.compile(r"\b(password|passwd|pwd|token|nonce|response)\s*[=:]\s*\S+", re.IGNORECASE)
 _IPV4 = re.compile(r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?(?![\d.])")
-_IPV6 = re.compile(r"(?<![0-9A-Za-z:])(?=[0-9A-Fa-f:]*::|(?:[0-9A-Fa-f]{1,4}:){7})[0-9A-Fa-f:]{2,39}(?:%\w+)?(?![0-9A-Za-z:])")
+_IPV6 = re.compile(
+    r"(?<![0-9A-Za-z:])(?=[0-9A-Fa-f:]*::|(?:[0-9A-Fa-f]{1,4}:){7})[0-9A-Fa-f:]{2,39}(?:%\w+)?(?![0-9A-Za-z:])"
+)
 _MAC = re.compile(r"\b(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}\b")
 _PRIORITY = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
 
@@ -30,7 +32,9 @@ class RedactingFormatter(logging.Formatter):
     """Formats a record, traceback included, and redacts the result; prefixes journald priorities where asked to."""
 
     def __init__(self, *, journald: bool) -> None:
-        super().__init__("%(levelname)s %(name)s: %(message)s" if journald else "%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+        super().__init__(
+            "%(levelname)s %(name)s: %(message)s" if journald else "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+        )
         self._journald = journald
 
     def format(self, record: logging.LogRecord) -> str:
