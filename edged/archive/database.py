@@ -1,0 +1,103 @@
+"""The one connection that does all writes and all checkpoints, on a thread of its own.
+
+Why one: SQLite 3.7.0 to 3.51.2 can corrupt a WAL database when two connections write or checkpoint at the same
+instant. Readers inside the controller use the same thread; nobody else opens the file while the controller runs.
+"""
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
+
+from edged.archive.schema import STEPS
+from edged.base.errors import Fatal
+from edged.base.worker import Worker
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+APPLICATION_ID = 0x65646764  # "edgd"
+
+
+class BadDatabase(Fatal):
+    """The index cannot be used as it is."""
+
+    code = "ARC-001"
+
+
+def open_database(path: Path) -> sqlite3.Connection:
+    """Open or create the index at `path` and bring its schema up to date, each step in one transaction.
+
+    Raises BadDatabase where the file is not edged's, is damaged, or was written by a newer edged.
+    """
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection.row_factory = sqlite3.Row
+    try:
+        application = connection.execute("PRAGMA application_id").fetchone()[0]
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+        if tables and application != APPLICATION_ID:
+            raise BadDatabase(f"{path.name} is not an index of edged", hint="move it away or correct state_dir")
+        if version > len(STEPS):
+            raise BadDatabase(
+                f"{path.name} has schema {version}, this edged knows up to {len(STEPS)}",
+                hint="run the newer edged that wrote it",
+            )
+        connection.executescript(
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA busy_timeout=5000;"
+            "PRAGMA trusted_schema=OFF; PRAGMA recursive_triggers=ON; PRAGMA journal_size_limit=67108864;"
+        )
+        for number, step in enumerate(STEPS[version:], start=version + 1):
+            connection.executescript(
+                f"BEGIN IMMEDIATE; PRAGMA application_id={APPLICATION_ID}; {step}; PRAGMA user_version={number}; COMMIT;"
+            )
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise BadDatabase(
+            f"{path.name} cannot be opened as a database ({error})",
+            hint="move it away: the index is rebuilt from the journals on the volumes",
+        ) from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+class Database:
+    """Hands the connection to one call at a time. `write` is one transaction; `read` sees a stable state."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = open_database(path)
+        self._worker = Worker("index")
+
+    async def read(
+        self, query: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run `query(connection, ...)` on the database's thread."""
+        return await self._worker.run(query, self._connection, *args, **kwargs)
+
+    async def write(self, act: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `act(connection, ...)` as one transaction: all of it is durable when this returns, or none of it is."""
+        return await self._worker.run(transact, self._connection, act, *args, **kwargs)
+
+    def close(self) -> None:
+        """Finish the calls already waiting, then close the file."""
+        self._worker.submit(self._connection.close)
+        self._worker.shutdown()
+
+
+def transact(
+    connection: sqlite3.Connection,
+    act: Callable[Concatenate[sqlite3.Connection, P], T],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> T:
+    """Run `act` between BEGIN IMMEDIATE and COMMIT; anything it raises rolls all of it back."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        result = act(connection, *args, **kwargs)
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+    return result

@@ -1,0 +1,299 @@
+"""The index's tables, and the guards that repeat in the database what must never fail (I1, I2, I3).
+
+Invariants between files and rows:
+
+- a segment row is a promise that the file was published and durable (the journal line comes after the file's sync);
+- a row leaves the table only through ``doomed``, in this order: mark + ledger entry in one transaction, unlink,
+  sync the folder, delete the row, keep the camera-day;
+- the journal offset moves in the same transaction as the rows read from it.
+
+Schema steps are append-only: a shipped step is never edited. `user_version` counts the steps applied.
+"""
+
+STREAM_NO = {"main": 0, "sub": 1}
+
+SEALED, MISSING, DOOMED = 0, 1, 2  # segment.state
+
+STEP_1 = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+
+CREATE TABLE volume (
+    no       INTEGER PRIMARY KEY,
+    id       TEXT    NOT NULL UNIQUE,
+    uuid     TEXT    NOT NULL UNIQUE,
+    added_us INTEGER NOT NULL
+) STRICT;
+
+-- The roster. `details` is confidential JSON (addresses, stream URL, model, firmware): never leaves this box.
+CREATE TABLE camera (
+    no                 INTEGER PRIMARY KEY,
+    id                 TEXT    NOT NULL UNIQUE,
+    name               TEXT    NOT NULL DEFAULT '',
+    source             TEXT    NOT NULL CHECK (source IN ('onvif', 'static', 'journal')),
+    state              TEXT    NOT NULL CHECK (state IN ('found', 'adopted', 'removed')),
+    endpoint_reference TEXT,
+    serial             TEXT,
+    place              TEXT    NOT NULL CHECK (place IN ('listed', 'other')),
+    volume             INTEGER REFERENCES volume (no),
+    found_us           INTEGER NOT NULL,
+    adopted_us         INTEGER,
+    removed_us         INTEGER,
+    seen_us            INTEGER,
+    clock_offset_us    INTEGER,
+    details            TEXT    NOT NULL DEFAULT '{}'
+) STRICT;
+CREATE UNIQUE INDEX camera_endpoint ON camera (endpoint_reference) WHERE endpoint_reference IS NOT NULL;
+
+CREATE TABLE floor (
+    no    INTEGER PRIMARY KEY,
+    days  INTEGER NOT NULL CHECK (days >= 1),
+    rules TEXT    NOT NULL,                      -- JSON array of rule ids
+    UNIQUE (days, rules)
+) STRICT;
+
+CREATE TABLE segment (
+    camera        INTEGER NOT NULL REFERENCES camera (no),
+    stream        INTEGER NOT NULL CHECK (stream IN (0, 1)),
+    start_us      INTEGER NOT NULL,
+    run           INTEGER NOT NULL,
+    seq           INTEGER NOT NULL,
+    end_us        INTEGER NOT NULL CHECK (end_us >= start_us),
+    keep_until_us INTEGER NOT NULL,              -- 00:00 local of day D+N+1; never lowered
+    floor         INTEGER NOT NULL REFERENCES floor (no),
+    volume        INTEGER NOT NULL REFERENCES volume (no),
+    bytes         INTEGER NOT NULL,
+    frames        INTEGER NOT NULL,
+    keyframes     INTEGER NOT NULL,
+    lost          INTEGER NOT NULL,
+    codec         TEXT    NOT NULL,
+    width         INTEGER NOT NULL,
+    height        INTEGER NOT NULL,
+    recovered     INTEGER NOT NULL CHECK (recovered IN (0, 1)),
+    state         INTEGER NOT NULL CHECK (state IN (0, 1, 2)),
+    sha256        BLOB    NOT NULL CHECK (length(sha256) = 32),
+    PRIMARY KEY (camera, stream, start_us, run, seq)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX segment_doomed ON segment (camera) WHERE state = 2;
+
+-- What was ever recorded, as merged spans: it outlives the segments, so that deleted footage is not a gap.
+CREATE TABLE coverage (
+    camera   INTEGER NOT NULL REFERENCES camera (no),
+    stream   INTEGER NOT NULL,
+    start_us INTEGER NOT NULL,
+    end_us   INTEGER NOT NULL CHECK (end_us > start_us),
+    PRIMARY KEY (camera, stream, start_us)
+) STRICT, WITHOUT ROWID;
+
+-- The journal's other lines, kept to explain gaps. Facts of the recorder itself have camera 0.
+CREATE TABLE fact (
+    camera   INTEGER NOT NULL,
+    stream   INTEGER NOT NULL,
+    at_us    INTEGER NOT NULL,
+    kind     TEXT    NOT NULL CHECK (kind IN ('stream_up', 'stream_down', 'loss', 'recorder_start', 'recorder_stop')),
+    end_us   INTEGER,
+    cause    TEXT,
+    packets  INTEGER NOT NULL DEFAULT 0,
+    frames   INTEGER NOT NULL DEFAULT 0,
+    detail   TEXT    NOT NULL DEFAULT '',
+    PRIMARY KEY (camera, stream, at_us, kind, detail)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE camera_day (
+    camera           INTEGER NOT NULL,
+    stream           INTEGER NOT NULL,
+    day              INTEGER NOT NULL,           -- local civil day of the segment's end, as a proleptic ordinal
+    segments         INTEGER NOT NULL,
+    bytes            INTEGER NOT NULL,
+    frames           INTEGER NOT NULL,
+    deleted_segments INTEGER NOT NULL DEFAULT 0,
+    deleted_bytes    INTEGER NOT NULL DEFAULT 0,
+    deleted_ledger   INTEGER,                    -- the last ledger entry that deleted from this day
+    PRIMARY KEY (camera, stream, day)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE intake (
+    volume INTEGER NOT NULL REFERENCES volume (no),
+    file   TEXT    NOT NULL,                     -- below the volume
+    offset INTEGER NOT NULL,
+    PRIMARY KEY (volume, file)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE hold (
+    no          INTEGER PRIMARY KEY,
+    id          TEXT    NOT NULL UNIQUE,
+    case_ref    TEXT    NOT NULL,
+    authority   TEXT    NOT NULL,
+    document    TEXT    NOT NULL,
+    start_us    INTEGER NOT NULL,
+    end_us      INTEGER CHECK (end_us IS NULL OR end_us > start_us),
+    placed_by   TEXT    NOT NULL,
+    placed_us   INTEGER NOT NULL,
+    release1_by TEXT,
+    release1_us INTEGER,
+    release2_by TEXT,
+    released_us INTEGER,
+    CHECK ((release1_by IS NULL) = (release1_us IS NULL)),
+    CHECK ((release2_by IS NULL) = (released_us IS NULL)),
+    CHECK (release2_by IS NULL OR (release1_by IS NOT NULL AND lower(trim(release1_by)) <> lower(trim(release2_by))))
+) STRICT;
+CREATE TABLE hold_camera (
+    hold   INTEGER NOT NULL REFERENCES hold (no),
+    camera INTEGER NOT NULL REFERENCES camera (no),
+    PRIMARY KEY (camera, hold)
+) STRICT, WITHOUT ROWID;
+
+-- One row. The clock that deletion asks (I10): only forward, never ahead of the wall clock.
+CREATE TABLE retention_clock (
+    one          INTEGER PRIMARY KEY CHECK (one = 1),
+    retention_us INTEGER NOT NULL,
+    mono_us      INTEGER NOT NULL,
+    boot_id      TEXT    NOT NULL,
+    wall_us      INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE ledger (
+    seq   INTEGER PRIMARY KEY,                   -- 1, 2, 3, ... without holes
+    at_us INTEGER NOT NULL,
+    kind  TEXT    NOT NULL,
+    body  TEXT    NOT NULL,                      -- canonical JSON
+    leaf  BLOB    NOT NULL CHECK (length(leaf) = 32)  -- RFC 6962 leaf hash of the entry
+) STRICT;
+
+CREATE TABLE outage (
+    no                   INTEGER PRIMARY KEY,
+    id                   TEXT    NOT NULL UNIQUE,
+    camera               INTEGER NOT NULL REFERENCES camera (no),
+    stream               INTEGER NOT NULL,
+    state                TEXT    NOT NULL CHECK (state IN ('outage', 'reported', 'attended', 'restored', 'closed')),
+    cause                TEXT    NOT NULL,
+    t0_us                INTEGER NOT NULL,       -- end of the last good frame stored
+    opened_us            INTEGER NOT NULL,
+    report_due_us        INTEGER NOT NULL,
+    report_basis         TEXT    NOT NULL,
+    attend_within_us     INTEGER NOT NULL,
+    attend_basis         TEXT    NOT NULL,
+    attend_due_us        INTEGER,                -- from the repair unit's receipt
+    attended_us          INTEGER,
+    attended_by          TEXT,
+    good_since_us        INTEGER,                -- first good frame after T0, while not yet sustained
+    restored_us          INTEGER,
+    closed_us            INTEGER,
+    flaps                INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE UNIQUE INDEX outage_open ON outage (camera, stream) WHERE closed_us IS NULL;
+CREATE TABLE outage_report (
+    outage      INTEGER NOT NULL REFERENCES outage (no),
+    addressee   TEXT    NOT NULL CHECK (addressee IN ('repair_unit', 'superior_department')),
+    received_us INTEGER NOT NULL,
+    received_by TEXT    NOT NULL,                -- a named person: a delivery alone is not a report
+    entered_us  INTEGER NOT NULL,
+    PRIMARY KEY (outage, addressee)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE outage_event (
+    outage INTEGER NOT NULL REFERENCES outage (no),
+    seq    INTEGER NOT NULL,
+    at_us  INTEGER NOT NULL,
+    event  TEXT    NOT NULL,
+    by     TEXT    NOT NULL DEFAULT '',
+    detail TEXT    NOT NULL DEFAULT '',
+    PRIMARY KEY (outage, seq)
+) STRICT, WITHOUT ROWID;
+
+-- What MQTT still has to hear. A row goes once the broker has acknowledged it.
+CREATE TABLE outbox (
+    seq        INTEGER PRIMARY KEY AUTOINCREMENT,
+    topic      TEXT    NOT NULL,
+    payload    TEXT    NOT NULL,
+    latest     INTEGER NOT NULL CHECK (latest IN (0, 1)),  -- 1: only the newest of a topic matters
+    created_us INTEGER NOT NULL
+) STRICT;
+CREATE INDEX outbox_latest ON outbox (topic) WHERE latest = 1;
+
+-- I1, I2: the rule that must never fail, repeated where a late hold or a wrong caller cannot slip past it.
+CREATE TRIGGER segment_doom_guard BEFORE UPDATE OF state ON segment WHEN NEW.state = 2 AND OLD.state <> 2
+BEGIN
+    SELECT RAISE(ABORT, 'I2: the segment is under an evidence hold') WHERE EXISTS (
+        SELECT 1 FROM hold_camera JOIN hold ON hold.no = hold_camera.hold
+        WHERE hold_camera.camera = NEW.camera AND hold.released_us IS NULL
+          AND hold.start_us < NEW.end_us AND (hold.end_us IS NULL OR hold.end_us > NEW.start_us));
+    SELECT RAISE(ABORT, 'I1: the segment is younger than its floor')
+        WHERE NEW.keep_until_us > coalesce((SELECT retention_us FROM retention_clock), -1);
+END;
+CREATE TRIGGER segment_forget_guard BEFORE DELETE ON segment
+BEGIN
+    SELECT RAISE(ABORT, 'I3: only a doomed segment may be forgotten') WHERE OLD.state <> 2;
+    SELECT RAISE(ABORT, 'I2: the segment is under an evidence hold') WHERE EXISTS (
+        SELECT 1 FROM hold_camera JOIN hold ON hold.no = hold_camera.hold
+        WHERE hold_camera.camera = OLD.camera AND hold.released_us IS NULL
+          AND hold.start_us < OLD.end_us AND (hold.end_us IS NULL OR hold.end_us > OLD.start_us));
+    SELECT RAISE(ABORT, 'I1: the segment is younger than its floor')
+        WHERE OLD.keep_until_us > coalesce((SELECT retention_us FROM retention_clock), -1);
+END;
+CREATE TRIGGER segment_floor_guard BEFORE UPDATE OF keep_until_us ON segment WHEN NEW.keep_until_us < OLD.keep_until_us
+BEGIN
+    SELECT RAISE(ABORT, 'I1: a floor is never lowered for existing footage');
+END;
+CREATE TRIGGER segment_identity_guard BEFORE UPDATE ON segment
+WHEN NEW.camera <> OLD.camera OR NEW.stream <> OLD.stream OR NEW.start_us <> OLD.start_us OR NEW.end_us <> OLD.end_us
+  OR NEW.run <> OLD.run OR NEW.seq <> OLD.seq OR NEW.bytes <> OLD.bytes OR NEW.sha256 <> OLD.sha256
+BEGIN
+    SELECT RAISE(ABORT, 'what was recorded is never rewritten');
+END;
+CREATE TRIGGER segment_intake_guard BEFORE INSERT ON segment
+WHEN NEW.keep_until_us < NEW.end_us + (SELECT days FROM floor WHERE no = NEW.floor) * 86400000000
+BEGIN
+    SELECT RAISE(ABORT, 'I1: the date does not keep the floor it names');
+END;
+CREATE TRIGGER floor_fixed BEFORE UPDATE ON floor BEGIN SELECT RAISE(ABORT, 'a floor row is never changed'); END;
+
+CREATE TRIGGER hold_kept BEFORE DELETE ON hold
+BEGIN SELECT RAISE(ABORT, 'I2: a hold is released, never deleted'); END;
+CREATE TRIGGER hold_camera_kept BEFORE DELETE ON hold_camera
+BEGIN SELECT RAISE(ABORT, 'I2: a hold keeps its cameras'); END;
+CREATE TRIGGER hold_camera_fixed BEFORE UPDATE ON hold_camera
+BEGIN SELECT RAISE(ABORT, 'I2: a hold keeps its cameras'); END;
+CREATE TRIGGER hold_release_guard BEFORE UPDATE ON hold
+BEGIN
+    SELECT RAISE(ABORT, 'I2: a hold never shrinks') WHERE NEW.start_us > OLD.start_us
+        OR (OLD.end_us IS NULL AND NEW.end_us IS NOT NULL) OR NEW.end_us < OLD.end_us;
+    SELECT RAISE(ABORT, 'I2: a release is by two people, one after the other')
+        WHERE NEW.released_us IS NOT NULL AND OLD.released_us IS NULL
+          AND (OLD.release1_by IS NULL OR NEW.release1_by <> OLD.release1_by);
+    SELECT RAISE(ABORT, 'I2: a release is not undone or rewritten')
+        WHERE OLD.released_us IS NOT NULL
+           OR (OLD.release1_by IS NOT NULL AND NEW.release1_by IS NOT OLD.release1_by);
+    SELECT RAISE(ABORT, 'what a hold was placed for is never rewritten')
+        WHERE NEW.id <> OLD.id OR NEW.case_ref <> OLD.case_ref OR NEW.placed_by <> OLD.placed_by
+           OR NEW.placed_us <> OLD.placed_us OR NEW.authority <> OLD.authority OR NEW.document <> OLD.document;
+END;
+
+CREATE TRIGGER retention_clock_forward BEFORE UPDATE ON retention_clock WHEN NEW.retention_us < OLD.retention_us
+BEGIN SELECT RAISE(ABORT, 'I10: the retention clock only moves forward'); END;
+CREATE TRIGGER retention_clock_kept BEFORE DELETE ON retention_clock
+BEGIN SELECT RAISE(ABORT, 'I10: the retention clock is never reset'); END;
+
+CREATE TRIGGER ledger_append BEFORE INSERT ON ledger
+WHEN NEW.seq <> coalesce((SELECT max(seq) FROM ledger), 0) + 1
+BEGIN SELECT RAISE(ABORT, 'the ledger has no holes'); END;
+CREATE TRIGGER ledger_fixed BEFORE UPDATE ON ledger
+BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+CREATE TRIGGER ledger_kept BEFORE DELETE ON ledger
+BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+
+CREATE TRIGGER outage_deadline_guard BEFORE UPDATE ON outage
+WHEN NEW.t0_us <> OLD.t0_us OR NEW.report_due_us <> OLD.report_due_us OR NEW.opened_us <> OLD.opened_us
+  OR (OLD.attend_due_us IS NOT NULL AND NEW.attend_due_us IS NOT OLD.attend_due_us)
+BEGIN SELECT RAISE(ABORT, 'I5: an outage keeps its beginning and its deadlines'); END;
+CREATE TRIGGER outage_kept BEFORE DELETE ON outage
+BEGIN SELECT RAISE(ABORT, 'I5: an outage is closed, never deleted'); END;
+CREATE TRIGGER outage_report_fixed BEFORE UPDATE ON outage_report
+BEGIN SELECT RAISE(ABORT, 'I5: a report is entered once per addressee'); END;
+CREATE TRIGGER outage_report_kept BEFORE DELETE ON outage_report
+BEGIN SELECT RAISE(ABORT, 'I5: a report is entered once per addressee'); END;
+CREATE TRIGGER outage_event_fixed BEFORE UPDATE ON outage_event
+BEGIN SELECT RAISE(ABORT, 'an outage''s history is append-only'); END;
+CREATE TRIGGER outage_event_kept BEFORE DELETE ON outage_event
+BEGIN SELECT RAISE(ABORT, 'an outage''s history is append-only'); END;
+"""
+
+STEPS = (STEP_1,)

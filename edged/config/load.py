@@ -1,0 +1,157 @@
+"""From a file to records, or to a refusal that names the line, the key, the reason and the fix.
+
+Only volumes, named files and folders are looked at on the disk; nothing is created or changed.
+"""
+
+import difflib
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from edged.base.errors import OwnerMustAct
+from edged.config.records import Config
+
+Key = tuple[str | int, ...]
+
+
+class BadConfig(OwnerMustAct):
+    """The configuration cannot be used. `problems` has one sentence for each thing that is wrong."""
+
+    code = "CFG-001"
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def load_config(path: Path) -> Config:
+    """Read, check and freeze the file at `path`. Raises BadConfig."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        raw = tomllib.loads(text)
+    except OSError as error:
+        raise BadConfig([f"{path}: cannot be read ({error.strerror}); name an existing file with --config"]) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadConfig([f"{path}: is not TOML: {error}"]) from error
+    lines = key_lines(text)
+    try:
+        config = Config.model_validate(raw)
+    except ValidationError as error:
+        raise BadConfig([_sentence(path, lines, found) for found in error.errors()]) from None
+    problems = [f"{path}:{_line(lines, key)}: {_dotted(key)}: {reason}; {fix}" for key, reason, fix in _on_disk(config)]
+    if problems:
+        raise BadConfig(problems)
+    return config
+
+
+def key_lines(text: str) -> dict[Key, int]:
+    """Which line each key of a TOML text stands on. Array tables count from 0."""
+    lines: dict[Key, int] = {}
+    table: Key = ()
+    counts: dict[Key, int] = {}
+    closing = ""
+    for number, line in enumerate(text.splitlines(), start=1):
+        stripped = line.strip()
+        if closing:
+            if closing in stripped:
+                closing = ""
+            continue
+        if header := re.match(r"\[\[\s*([\w.\-\"' ]+?)\s*\]\]", stripped):
+            base = _parts(header[1])
+            counts[base] = counts.get(base, -1) + 1
+            table = (*base, counts[base])
+            lines[table] = number
+        elif header := re.match(r"\[\s*([\w.\-\"' ]+?)\s*\]", stripped):
+            table = _under(counts, _parts(header[1]))
+            lines[table] = number
+        elif entry := re.match(r"([\w.\-\"' ]+?)\s*=\s*(.*)", stripped):
+            lines[(*table, *_parts(entry[1]))] = number
+            for quotes in ('"""', "'''"):
+                if entry[2].count(quotes) == 1:
+                    closing = quotes
+    return lines
+
+
+def _parts(dotted: str) -> Key:
+    return tuple(part.strip().strip("\"'") for part in dotted.split("."))
+
+
+def _under(counts: dict[Key, int], parts: Key) -> Key:
+    """`parts` of a [table] header, with the index of the array table it belongs to."""
+    for depth in range(len(parts), 0, -1):
+        if parts[:depth] in counts:
+            return (*parts[:depth], counts[parts[:depth]], *parts[depth:])
+    return parts
+
+
+def _line(lines: dict[Key, int], key: Key) -> int:
+    while key and key not in lines:
+        key = key[:-1]
+    return lines.get(key, 1)
+
+
+def _dotted(key: Key) -> str:
+    text = ""
+    for part in key:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text or "the file"
+
+
+def _sentence(path: Path, lines: dict[Key, int], found: Any) -> str:
+    key: Key = found["loc"]
+    where = f"{path}:{_line(lines, key)}: {_dotted(key)}"
+    if found["type"] == "extra_forbidden":
+        known = sorted(_fields_at(key[:-1]))
+        near = difflib.get_close_matches(str(key[-1]), known, n=1)
+        return f"{where}: unknown key; " + (f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}")
+    if found["type"] == "missing":
+        return f"{where}: is missing; add it (see config/edged.example.toml)"
+    reason = found["msg"].removeprefix("Value error, ")
+    # The value itself may be a secret or an address; only plain scalars of short length are repeated.
+    shown = found.get("input")
+    secret = any(part in ("password", "login", "url", "username") for part in key)
+    found_text = f" (found {shown!r})" if isinstance(shown, str | int | float) and not secret else ""
+    return f"{where}: {reason}{found_text}"
+
+
+def _fields_at(key: Key) -> set[str]:
+    model: type[BaseModel] = Config
+    for part in key:
+        if isinstance(part, int):
+            continue
+        inner = _model_in(model.model_fields[part].annotation) if part in model.model_fields else None
+        if inner is None:
+            return set()
+        model = inner
+    return set(model.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in getattr(annotation, "__args__", ()):
+        if (model := _model_in(argument)) is not None:
+            return model
+    return None
+
+
+def _on_disk(config: Config) -> list[tuple[Key, str, str]]:
+    problems: list[tuple[Key, str, str]] = []
+    for index, volume in enumerate(config.volume):
+        if not volume.path.is_dir():
+            problems.append((("volume", index, "path"), f"there is no folder {volume.path}", "mount or create it"))
+    logins: list[tuple[Key, Any]] = [(("discovery", "login"), config.discovery.login)]
+    logins += [(("camera", index, "login"), camera.login) for index, camera in enumerate(config.camera)]
+    logins.append((("mqtt", "login"), config.mqtt.login if config.mqtt else None))
+    for key, login in logins:
+        if login is not None and login.password_file is not None and not login.password_file.is_file():
+            problems.append(
+                ((*key, "password_file"), "there is no such file", "create it with mode 0600 and the password inside")
+            )
+    packs = config.retention.rule_packs
+    if packs is not None and not packs.is_dir():
+        problems.append((("retention", "rule_packs"), f"there is no folder {packs}", "leave the key out to use ours"))
+    return problems
