@@ -49,7 +49,7 @@ def open_database(path: Path) -> sqlite3.Connection:
         )
         for number, step in enumerate(STEPS[version:], start=version + 1):
             connection.executescript(
-                f"BEGIN IMMEDIATE; PRAGMA application_id={APPLICATION_ID}; {step}; PRAGMA user_version={number}; COMMIT;"
+                f"BEGIN IMMEDIATE; PRAGMA application_id={APPLICATION_ID};{step}; PRAGMA user_version={number}; COMMIT;"
             )
     except sqlite3.DatabaseError as error:
         connection.close()
@@ -78,7 +78,7 @@ class Database:
 
     async def write(self, act: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `act(connection, ...)` as one transaction: all of it is durable when this returns, or none of it is."""
-        return await self._worker.run(transact, self._connection, act, *args, **kwargs)
+        return await self._worker.run(lambda: transact(self._connection, act, *args, **kwargs))
 
     def close(self) -> None:
         """Finish the calls already waiting, then close the file."""
