@@ -40,7 +40,7 @@ def load_config(path: Path) -> Config:
     try:
         config = Config.model_validate(raw)
     except ValidationError as error:
-        raise BadConfig([_sentence(path, lines, found) for found in error.errors()]) from None
+        raise BadConfig([_sentence(path, lines, raw, found) for found in error.errors()]) from None
     problems = [f"{path}:{_line(lines, key)}: {_dotted(key)}: {reason}; {fix}" for key, reason, fix in _on_disk(config)]
     if problems:
         raise BadConfig(problems)
@@ -100,7 +100,7 @@ def _dotted(key: Key) -> str:
     return text or "the file"
 
 
-def _sentence(path: Path, lines: dict[Key, int], found: Any) -> str:
+def _sentence(path: Path, lines: dict[Key, int], raw: Any, found: Any) -> str:
     key: Key = found["loc"]
     where = f"{path}:{_line(lines, key)}: {_dotted(key)}"
     if found["type"] == "extra_forbidden":
@@ -109,12 +109,31 @@ def _sentence(path: Path, lines: dict[Key, int], found: Any) -> str:
         return f"{where}: unknown key; " + (f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}")
     if found["type"] == "missing":
         return f"{where}: is missing; add it (see config/edged.example.toml)"
-    reason = found["msg"].removeprefix("Value error, ")
-    # The value itself may be a secret or an address; only plain scalars of short length are repeated.
-    shown = found.get("input")
+    written = _written(raw, key)
+    # The value itself may be a secret or an address; only plain scalars elsewhere are repeated.
     secret = any(part in ("password", "login", "url", "username") for part in key)
-    found_text = f" (found {shown!r})" if isinstance(shown, str | int | float) and not secret else ""
-    return f"{where}: {reason}{found_text}"
+    shown = f" (found {written!r})" if isinstance(written, str | int | float) and not secret else ""
+    return f"{where}: {_reason(found, written)}{shown}"
+
+
+def _reason(found: Any, written: object) -> str:
+    unit = "s" if isinstance(written, str) else ""
+    limits = found.get("ctx", {})
+    if "le" in limits:
+        return f"must be at most {limits['le']:g}{unit}"
+    if "ge" in limits:
+        return f"must be at least {limits['ge']:g}{unit}"
+    return str(found["msg"]).removeprefix("Value error, ")
+
+
+def _written(raw: Any, key: Key) -> object:
+    """What stands in the file at `key`, or None."""
+    for part in key:
+        try:
+            raw = raw[part]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return raw
 
 
 def _fields_at(key: Key) -> set[str]:
