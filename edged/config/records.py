@@ -60,7 +60,6 @@ class RecorderConfig(Record):
     segment: Seconds = Field(default=60.0, ge=2, le=60)  # at most this long; starts on a keyframe
     fragment: Seconds = Field(default=2.0, ge=0.2, le=2)  # what a power cut may cost
     sync: Seconds = Field(default=1.0, ge=0.1, le=10)  # between syncs of open files, per volume
-    process: Literal["own", "systemd"] = "own"  # own: `edged run` starts it; systemd: edged-recorder@ID.service does
 
 
 class VolumeConfig(Record):
