@@ -1,0 +1,346 @@
+"""One simulated camera: its identity, its sockets, its clockwork, and the faults one can inflict on it.
+
+A fault is a method; each can be called at any time, and again. What outlives a fault: the camera's identity, its
+frame counter (it films from start to end of the fleet), and the account of what it sent.
+"""
+
+import asyncio
+import ipaddress
+import random
+import socket
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from simulators.auth import Account, DigestGate, TokenGate
+from simulators.clip import Clip
+from simulators.feed import Feed
+from simulators.onvif import DEVICE, Facts, Identity, Whereabouts
+from simulators.onvif_server import OnvifEndpoint
+from simulators.options import ONVIF_PORT, RTSP_PORT, FleetOptions
+from simulators.packets import CLOCK_RATE_HZ
+from simulators.rtsp import RtspConnection
+from simulators.rtsp_session import RtspState
+from simulators.wsd import GROUP, PORT, Probe, Responder, bye, hello, matches, probe_matches, read_probe
+
+_LONGEST_PROBE_DELAY_S = 0.1  # answers are spread a little, as WS-Discovery section 5.3 asks, but tests do not wait
+
+
+class FaultError(ValueError):
+    """A fault that cannot be inflicted as asked; the message says why and what would do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timebase:
+    """True time in microseconds UTC, told by the monotonic clock from one reading of the wall clock."""
+
+    wall_us: int
+    monotonic_s: float
+
+    def now_us(self) -> int:
+        """The time now."""
+        return self.wall_us + round((asyncio.get_running_loop().time() - self.monotonic_s) * 1e6)
+
+    def loop_time(self, at_us: int) -> float:
+        """The event loop's clock at this time."""
+        return self.monotonic_s + (at_us - self.wall_us) / 1e6
+
+
+class Camera:
+    """A camera on its own address. Made and started by a Fleet; `find_address` hands out addresses for `move`."""
+
+    def __init__(
+        self,
+        number: int,
+        identity: Identity,
+        address: str,
+        clip: Clip,
+        options: FleetOptions,
+        timebase: Timebase,
+        draw: random.Random,
+        find_address: Callable[[], str],
+    ) -> None:
+        self.identity = identity
+        self._options = options
+        self._timebase = timebase
+        self._draw = draw
+        self._find_address = find_address
+        self._password_changed = False
+        self._account = Account(options.username if options.auth == "digest" else None, options.password)
+        # Cameras of a fleet film in turn within a frame's time, so that not all of them send in the same instant.
+        phase_us = number % 4 * 250_000 // options.fps
+        self._feed = Feed(clip, number, timebase.wall_us + phase_us, draw)
+        lifetime = options.nonce_lifetime
+        lifetime_us = None if lifetime is None else int(lifetime * 1e6)
+        self._rtsp = RtspState(
+            feed=self._feed,
+            gate=DigestGate(self._account, f"stream {identity.serial}", draw, lifetime_us),
+            draw=draw,
+            now_us=timebase.now_us,
+            clock_offset_us=round(options.clock_offset * 1e6),
+            session_timeout_s=options.session_timeout,
+            max_behind_bytes=options.max_behind_bytes,
+            on_play=self._keep_ticking,
+            name=identity.name,
+        )
+        self._connections: set[RtspConnection] = set()
+        self._onvif = OnvifEndpoint(
+            digest=DigestGate(self._account, f"onvif {identity.serial}", draw, lifetime_us),
+            tokens=TokenGate(self._account),
+            kind=options.onvif_auth,
+            facts=self._facts,
+            now_us=timebase.now_us,
+        )
+        self._where = Whereabouts(address, 0, 0)
+        self._server: asyncio.Server | None = None
+        self._responder: Responder | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._shown = -1
+        self._changing = asyncio.Lock()
+
+    # what others may know
+
+    @property
+    def name(self) -> str:
+        """`cam-1` and so on."""
+        return self.identity.name
+
+    @property
+    def address(self) -> str:
+        """Where the camera is now."""
+        return self._where.address
+
+    @property
+    def rtsp_url(self) -> str:
+        """The main stream, without credentials."""
+        return self._where.stream("main")
+
+    @property
+    def onvif_url(self) -> str | None:
+        """The device service, or None for a camera without ONVIF."""
+        return self._where.service(DEVICE) if self._options.onvif else None
+
+    @property
+    def plugged(self) -> bool:
+        """Whether the camera is on the network."""
+        return self._server is not None
+
+    def card(self) -> dict[str, Any]:
+        """Who and where the camera is, as announced when a fleet is ready."""
+        return {
+            "name": self.name,
+            "serial": self.identity.serial,
+            "endpoint_reference": self.identity.endpoint_reference,
+            "onvif": self.onvif_url,
+            "rtsp": self.rtsp_url,
+        }
+
+    def stats(self) -> dict[str, Any]:
+        """The card, the faults active, and what each PLAY session was sent, in order."""
+        return {
+            **self.card(),
+            "address": self.address,
+            "captured": self._feed.newest(self._timebase.now_us()) + 1,
+            "faults": self._faults(),
+            "sessions_open": sum(connection.playing for connection in self._connections),
+            "slow_clients_dropped": self._rtsp.slow_clients,
+            "session_timeouts": self._rtsp.timeouts,
+            "sessions": [asdict(record) for record in self._rtsp.records],
+        }
+
+    def _faults(self) -> list[str]:
+        feed = self._feed
+        told = (
+            (not self.plugged, "unplugged"),
+            (feed.stalled, "stalled"),
+            (self._rtsp.refusing, "refusing"),
+            (self._password_changed, "password changed"),
+            (bool(feed.drop_share), f"dropping {feed.drop_share * 100:g} %"),
+            (bool(feed.jump_ticks), f"jumped {feed.jump_ticks / CLOCK_RATE_HZ:g} s"),
+        )
+        return [text for active, text in told if active]
+
+    # faults
+
+    async def unplug(self) -> None:
+        """Pull the cable: connections die with a reset, nothing listens or answers, and nobody is told."""
+        async with self._changing:
+            await self._leave()
+
+    async def plug(self) -> None:
+        """Put the cable back; the camera announces itself."""
+        async with self._changing:
+            await self._join()
+
+    async def stall(self) -> None:
+        """The encoder hangs: connections, RTSP answers and sender reports go on, frames do not."""
+        self._feed.stalled = True
+
+    async def resume(self) -> None:
+        """The encoder is back, from the next keyframe on."""
+        self._feed.stalled = False
+
+    async def refuse(self) -> None:
+        """End what is connected, and answer every RTSP and ONVIF request with 503."""
+        self._rtsp.refusing = self._onvif.refusing = True
+        self._cut_all("refused", reset=False)
+
+    async def accept(self) -> None:
+        """Stop refusing."""
+        self._rtsp.refusing = self._onvif.refusing = False
+
+    async def change_password(self, password: str) -> None:
+        """From now on only `password` is right; sessions opened with another one end."""
+        if not password:
+            raise FaultError("the new password is empty: give one, or start a fleet with --auth none")
+        if password != self._account.password:
+            self._account.password = password
+            self._cut_all("password changed", reset=False)
+        self._password_changed = password != self._options.password
+
+    async def move(self, address: str | None = None) -> None:
+        """Restart at another address (the next free one by default); the camera stays who it is."""
+        target = self._find_address() if address is None else address
+        try:
+            ipaddress.IPv4Address(target)
+            _listen(target, 0).close()
+        except (ValueError, OSError) as error:
+            raise FaultError(f"cannot move {self.name} to {target!r}: not an IPv4 address of this machine") from error
+        async with self._changing:
+            await self._leave()
+            self._where = Whereabouts(target, 0, 0)
+            await self._join()
+
+    async def drop(self, percent: float) -> None:
+        """Lose this share of RTP packets from now on, 0 to 100; their sequence numbers stay used."""
+        if not 0 <= percent <= 100:
+            raise FaultError(f"cannot drop {percent:g} % of packets: want 0 to 100")
+        self._feed.drop_share = percent / 100
+
+    async def jump(self, seconds: float) -> None:
+        """Push the RTP clock by this much, forward or back, once. Wraps where the 32-bit clock wraps (13 hours)."""
+        if not -1e6 <= seconds <= 1e6 or not seconds:
+            raise FaultError(f"cannot jump by {seconds:g} s: want -1000000 to 1000000, and not 0")
+        self._feed.jump_ticks += round(seconds * CLOCK_RATE_HZ)
+
+    # on and off the network
+
+    async def start(self) -> None:
+        """Come on the network. Raises OSError where the address is not one of this machine's."""
+        await self._join()
+
+    async def stop(self) -> None:
+        """Leave in good order: say Bye, then close everything."""
+        async with self._changing:
+            if self._responder is not None and self._options.multicast:
+                self._responder.send(bye(self.identity), (GROUP, PORT))
+            await self._leave()
+
+    def consider(self, probe: Probe, sender: Any) -> None:
+        """Answer a probe that means this camera."""
+        if self._responder is not None and matches(probe, self.identity.scopes):
+            delay = self._draw.uniform(0, _LONGEST_PROBE_DELAY_S)
+            asyncio.get_running_loop().call_later(delay, self._answer_probe, probe.message_id, sender)
+
+    def _answer_probe(self, message_id: str, sender: tuple[str, int]) -> None:
+        if self._responder is not None:
+            xaddr = self._where.service(DEVICE)
+            self._responder.send(probe_matches(self.identity, xaddr, message_id), sender)
+
+    def _heard_unicast(self, datagram: bytes, sender: Any) -> None:
+        probe = read_probe(datagram)
+        if probe is not None:
+            self.consider(probe, sender)
+
+    async def _join(self) -> None:
+        if self._server is not None:
+            return
+        loop = asyncio.get_running_loop()
+        address = self._where.address
+        sock = _listen(address, self._where.rtsp_port or RTSP_PORT)
+        rtsp_port = sock.getsockname()[1]
+        self._rtsp.powered = True
+        self._server = await loop.create_server(lambda: RtspConnection(self._rtsp, self._connections), sock=sock)
+        self._where = Whereabouts(address, 0, rtsp_port)
+        if not self._options.onvif:
+            return
+        sock = _listen(address, ONVIF_PORT)
+        self._where = Whereabouts(address, sock.getsockname()[1], rtsp_port)
+        await self._onvif.start(sock)
+        # Who has the usual RTSP port owns the address. Two fleets on one address would steal each other's unicast
+        # probes, so that the second one does without.
+        owner = rtsp_port == RTSP_PORT
+        _, self._responder = await loop.create_datagram_endpoint(
+            lambda: Responder(self._heard_unicast),
+            sock=Responder.open_socket(address, self._options.interface, well_known_port=owner),
+        )
+        if self._options.multicast:
+            self._responder.send(hello(self.identity, self._where.service(DEVICE)), (GROUP, PORT))
+
+    async def _leave(self) -> None:
+        server, self._server = self._server, None
+        responder, self._responder = self._responder, None
+        self._rtsp.powered = False
+        if server is not None:
+            server.close()
+        if responder is not None:
+            responder.close()
+        self._cut_all("unplugged", reset=True)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        await self._onvif.stop()
+
+    def _cut_all(self, why: str, *, reset: bool) -> None:
+        for connection in list(self._connections):
+            connection.cut(why, reset=reset)
+
+    def _facts(self) -> Facts:
+        camera_now_us = self._timebase.now_us() + round(self._options.clock_offset * 1e6)
+        return Facts(self.identity, self._where, self._feed.clip.spec, camera_now_us)
+
+    # the clockwork
+
+    def _keep_ticking(self) -> None:
+        if self._timer is None:
+            self._shown = self._feed.newest(self._timebase.now_us())
+            self._wait_for(self._shown + 1)
+
+    def _wait_for(self, counter: int) -> None:
+        due = self._timebase.loop_time(self._feed.captured_us(counter))
+        self._timer = asyncio.get_running_loop().call_at(due, self._tick)
+
+    def _tick(self) -> None:
+        """Send every frame captured since the last tick: a late loop sends late, it never skips."""
+        self._timer = None
+        playing = [connection for connection in self._connections if connection.playing]
+        if not playing:
+            return
+        now_us = self._timebase.now_us()
+        for counter in range(self._shown + 1, self._feed.newest(now_us) + 1):
+            self._shown = counter
+            for connection in playing:
+                connection.send_frame(counter)
+        for connection in playing:
+            connection.send_report(now_us)
+        self._wait_for(self._shown + 1)
+
+
+def _listen(address: str, port: int) -> socket.socket:
+    """A listening socket at this address: on this port, or on any where it is taken. Raises OSError."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((address, port))
+            sock.listen(128)
+        except OSError:
+            if not port:
+                raise
+            sock.close()
+            return _listen(address, 0)
+    except OSError:
+        sock.close()
+        raise
+    return sock
