@@ -1,0 +1,57 @@
+"""Counting days as the law does: local civil days, never multiples of 24 hours. Pure.
+
+None of the five local texts defines counting; Civil Code arts. 200-203 are used by analogy: the day on which the
+period begins is not counted and the last day ends at 24:00. So footage whose last frame falls on local day D and whose
+floor is N days must stay through day D+N, and may go from 00:00 of day D+N+1.
+"""
+
+import datetime as dt
+import zoneinfo
+
+from edged.base.clock import DAY
+
+_EPOCH = dt.datetime.fromtimestamp(0, dt.UTC)
+
+
+def local_date(at_us: int, tz: zoneinfo.ZoneInfo) -> dt.date:
+    """The civil day in `tz` that contains the instant `at_us` (microseconds UTC)."""
+    return (_EPOCH + dt.timedelta(microseconds=at_us)).astimezone(tz).date()
+
+
+def keep_until_us(end_us: int, days: int, tz: zoneinfo.ZoneInfo) -> int:
+    """The first instant at which footage ending at `end_us` may go, under a floor of `days` civil days (>= 1).
+
+    An end at midnight exactly belongs to the day that begins, which keeps it one day longer, never shorter. Where a
+    zone changes its offset in between, the later of the possible midnights counts, and never less than `days` times
+    24 hours: an hour lost to summer time must not shorten a minimum.
+    """
+    if days < 1:
+        raise ValueError(f"a floor has at least one day, not {days}")
+    free_on = local_date(end_us, tz) + dt.timedelta(days=days + 1)
+    midnight = dt.datetime(free_on.year, free_on.month, free_on.day, tzinfo=tz)
+    instants = (_us(midnight.replace(fold=fold)) for fold in (0, 1))
+    return max(*instants, end_us + days * DAY)
+
+
+def erase_due_us(end_us: int, days: int, grace_days: int, tz: zoneinfo.ZoneInfo) -> int:
+    """When a duty to delete after `days` civil days is carried out: `grace_days` (>= 0) further civil days later."""
+    if grace_days < 0:
+        raise ValueError(f"a grace is not negative, not {grace_days}")
+    return keep_until_us(end_us, days + grace_days, tz)
+
+
+def counted_end_us(end_us: int, retention_us: int | None) -> int:
+    """From which instant the floor of a segment labelled `end_us` is counted when it enters the index.
+
+    Normally its end. But a label that lies more than a day before the retention clock may come from a wall clock that
+    had fallen back (a dead RTC battery says 1970): counted from such a label, fresh footage would be past its floor at
+    once. It is counted from the retention clock then: kept longer, never shorter (I1). `retention_us` is None where no
+    retention clock has started yet.
+    """
+    if retention_us is not None and retention_us - end_us > DAY:
+        return retention_us
+    return end_us
+
+
+def _us(at: dt.datetime) -> int:
+    return (at.astimezone(dt.UTC) - _EPOCH) // dt.timedelta(microseconds=1)

@@ -1,0 +1,86 @@
+"""What the rule packs demand of one camera: the floor, the duty to delete, and why each entry applies or not. Pure."""
+
+import datetime as dt
+from dataclasses import dataclass
+
+from edged.law.packs import Entry, Kind, Packs, PlaceKind
+from edged.model import Floor
+
+# Where no article in force names a number: as long as the national rule, never less.
+DEFAULT_DAYS = 30
+DEFAULT_RULE = "edged/default-30"
+# So long before a trial instrument ends its successor should be found.
+EXPIRY_NOTICE_DAYS = 90
+
+
+@dataclass(frozen=True, slots=True)
+class Consideration:
+    """One entry that was looked at, and what became of it."""
+
+    entry: Entry
+    applies: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FloorDecision:
+    """What a camera's footage is subject to on one day.
+
+    `floor` is the minimum with the ids of the entries that give it. `ceiling_days` is the day count of a duty to delete
+    (never below the floor), None where no article in force demands deletion, with the entry's id in `ceiling_rule`.
+    """
+
+    floor: Floor
+    entries: tuple[Consideration, ...]
+    ceiling_days: int | None
+    ceiling_rule: str | None
+    warnings: tuple[str, ...]
+
+
+def resolve_floor(packs: Packs, jurisdiction: str, place: PlaceKind, on: dt.date) -> FloorDecision:
+    """The largest minimum in force on the day `on` whose scope matches; the product's default where there is none.
+
+    Drafts, lapsed and unverified entries bind nobody, neither up nor down; they are listed with the reason. A lower
+    number never weakens a higher one, whatever its rank: obeying the larger obeys both.
+    """
+    considered = tuple(_consider(entry, place, on) for entry in packs.entries(jurisdiction))
+    minimums = [(c.entry.value, c.entry.id) for c in considered if c.applies and c.entry.kind is Kind.RETENTION_MIN]
+    warnings = [_validity(c.entry, on) for c in considered]
+    days = max((value for value, _ in minimums if value is not None), default=0)
+    if not packs.known(jurisdiction):
+        warnings.append(f"no rule pack knows the jurisdiction {jurisdiction}: national law and edged's default apply")
+        days = max(days, DEFAULT_DAYS)
+    if days == 0:
+        days = DEFAULT_DAYS
+        warnings.append(f"no article in force names a minimum here: edged's own {DEFAULT_DAYS} days apply")
+    rules = tuple(rule for value, rule in minimums if value == days) or (DEFAULT_RULE,)
+    deletions = [(c.entry.value, c.entry.id) for c in considered if c.applies and c.entry.kind is Kind.RETENTION_DELETE]
+    due = min(((value, rule) for value, rule in deletions if value is not None), default=None)
+    return FloorDecision(
+        floor=Floor(days=days, rules=rules),
+        entries=considered,
+        ceiling_days=None if due is None else max(due[0], days),
+        ceiling_rule=None if due is None else due[1],
+        warnings=tuple(warning for warning in warnings if warning),
+    )
+
+
+def _consider(entry: Entry, place: PlaceKind, on: dt.date) -> Consideration:
+    if not entry.scope.matches(place):
+        return Consideration(entry, False, f"{entry.citation} is about other places ({', '.join(entry.scope.place)})")
+    lacking = entry.not_binding_because(on)
+    if lacking is not None:
+        return Consideration(entry, False, f"{entry.citation} does not bind: {lacking}")
+    if entry.kind is Kind.BASIS:
+        return Consideration(entry, True, f"{entry.citation} names no number of its own")
+    return Consideration(entry, True, f"{entry.citation} demands {entry.value} {entry.unit}s")
+
+
+def _validity(entry: Entry, on: dt.date) -> str:
+    if entry.valid_to is None or (entry.valid_from is not None and on < entry.valid_from):
+        return ""
+    if on > entry.valid_to:
+        return f"the validity of {entry.citation} ended on {entry.valid_to}: find out what followed it"
+    if (entry.valid_to - on).days <= EXPIRY_NOTICE_DAYS:
+        return f"the validity of {entry.citation} ends on {entry.valid_to}: find out what will follow it"
+    return ""
