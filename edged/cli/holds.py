@@ -1,0 +1,79 @@
+"""edged holds: evidence that may not go before two people have released it."""
+
+import argparse
+import getpass
+
+from edged.cli.client import add_daemon_options, ask
+from edged.cli.show import print_json, print_table
+
+
+def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    holds = commands.add_parser(
+        "holds",
+        help="evidence holds: list, place, release",
+        description="A hold keeps footage of its cameras within its span, past and future, until two different "
+        "people have released it. It works at once and has no expiry.",
+    )
+    holds.set_defaults(call=_list, all=False)
+    add_daemon_options(holds)
+    acts = holds.add_subparsers(metavar="ACT")
+    listing = acts.add_parser("list", help="holds in force, or all with --all")
+    listing.add_argument("--all", action="store_true", help="released ones too")
+    listing.set_defaults(call=_list)
+    place = acts.add_parser("place", help="hold footage as evidence, at once")
+    place.add_argument("cameras", nargs="+", metavar="CAMERA", help="camera ids")
+    place.add_argument("--from", dest="start", required=True, metavar="TIME", help="ISO 8601 with offset")
+    place.add_argument("--to", dest="end", metavar="TIME", help="ISO 8601 with offset; without it the hold stays open")
+    place.add_argument("--case", required=True, help="case reference")
+    place.add_argument("--authority", required=True, help="who asks for it")
+    place.add_argument("--document", required=True, help="number of their document")
+    place.set_defaults(call=_place)
+    release = acts.add_parser("release", help="release a hold; it takes two different people, one after the other")
+    release.add_argument("hold", metavar="HOLD")
+    release.set_defaults(call=_release)
+    for act in (place, release):
+        act.add_argument("--by", default=getpass.getuser(), metavar="PERSON", help="who does it; default: you")
+    for act in (listing, place, release):
+        add_daemon_options(act, inner=True)
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    answer = ask(arguments, "GET", "/v1/holds", query={"all": "1" if arguments.all else None})
+    if arguments.json:
+        print_json(answer)
+        return 0
+    print_table(
+        ("HOLD", "CAMERAS", "FROM", "TO", "CASE", "PLACED BY", "STATE"),
+        [
+            (h["id"], ",".join(h["cameras"]), h["from"], h["to"] or "open", h["case"], h["placed_by"], h["state"])
+            for h in answer["holds"]
+        ],
+    )
+    return 0
+
+
+def _place(arguments: argparse.Namespace) -> int:
+    body = {
+        "cameras": arguments.cameras,
+        "from": arguments.start,
+        "to": arguments.end,
+        "case": arguments.case,
+        "authority": arguments.authority,
+        "document": arguments.document,
+        "by": arguments.by,
+    }
+    hold = ask(arguments, "POST", "/v1/holds", body=body)
+    if arguments.json:
+        print_json(hold)
+    else:
+        print(f"{hold['id']}: {hold['state']}, {hold['segments']} segments so far")
+    return 0
+
+
+def _release(arguments: argparse.Namespace) -> int:
+    hold = ask(arguments, "POST", f"/v1/holds/{arguments.hold}/release", body={"by": arguments.by})
+    if arguments.json:
+        print_json(hold)
+    else:
+        print(f"{hold['id']}: {hold['state']}")
+    return 0

@@ -1,0 +1,56 @@
+"""What people see: tables that line up in Chinese and Latin script alike, and times in words they use."""
+
+import json
+import sys
+import unicodedata
+from collections.abc import Sequence
+from typing import Any
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on stdout."""
+    print(json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True))
+
+
+def complain(text: str) -> None:
+    """One or more lines on stderr."""
+    print(f"edged: {text}", file=sys.stderr)
+
+
+def print_table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Columns as wide as their widest cell; nothing at all but the heads where there are no rows."""
+    cells = [[str(head) for head in heads], *([("-" if c is None or c == "" else str(c)) for c in row] for row in rows)]
+    widths = [max(_width(row[column]) for row in cells) for column in range(len(heads))]
+    for row in cells:
+        padded = (cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True))
+        print("  ".join(padded).rstrip())
+
+
+def for_people(seconds: float | None) -> str:
+    """A duration in two units at most: "42s", "12min", "3h 20min", "29d 4h"."""
+    if seconds is None:
+        return "-"
+    sign = "-" if seconds < 0 else ""
+    left = round(abs(seconds))
+    parts = []
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        amount, left = divmod(left, size)
+        if amount:
+            parts.append(f"{amount}{unit}")
+    return sign + (" ".join(parts[:2]) or "0s")
+
+
+def bytes_for_people(amount: int | None) -> str:
+    """A size in binary units with three digits."""
+    if amount is None:
+        return "-"
+    value = float(amount)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{value:.3g} {unit}" if value < 1000 else f"{value:.0f} {unit}"
+        value /= 1024
+    return f"{value:.3g} TiB"
+
+
+def _width(text: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)

@@ -1,0 +1,35 @@
+"""edged status: is everything as it should be?"""
+
+import argparse
+
+from edged.cli.client import add_daemon_options, ask
+from edged.cli.show import bytes_for_people, print_json, print_table
+
+
+def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    status = commands.add_parser(
+        "status",
+        help="how the box is doing",
+        description="Exit code 0: all adopted cameras are recorded and nothing is overdue; 1: something is wrong, "
+        "and it is said what.",
+    )
+    add_daemon_options(status)
+    status.set_defaults(call=_status)
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    health = ask(arguments, "GET", "/v1/status")
+    if arguments.json:
+        print_json(health)
+        return 0 if health["ok"] else 1
+    print(f"recording {health['recording']} of {health['cameras']} cameras; open outages: {health['open_outages']}")
+    print_table(
+        ("VOLUME", "STATE", "FREE", "SIZE"),
+        [
+            (v["volume"], v["reason"] or "good", bytes_for_people(v["free_bytes"]), bytes_for_people(v["size_bytes"]))
+            for v in health["volumes"]
+        ],
+    )
+    for problem in health["problems"]:
+        print(f"! {problem}")
+    return 0 if health["ok"] else 1

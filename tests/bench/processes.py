@@ -1,0 +1,50 @@
+"""What a process costs, as the kernel accounts it; and processes that end when the benchmark does."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def cpu_seconds(pids: Iterable[int]) -> float:
+    """User and system seconds of these processes so far."""
+    total = 0
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        total += int(fields[11]) + int(fields[12])
+    return total / TICKS
+
+
+def pss_bytes(pids: Iterable[int]) -> int:
+    """Proportional set size: memory with each shared page divided among those who share it."""
+    total = 0
+    for pid in pids:
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                total += int(line.split()[1]) * 1024
+    return total
+
+
+@contextmanager
+def running(*commands: list[str], stdout: int = subprocess.DEVNULL) -> Iterator[list[subprocess.Popen[str]]]:
+    """Start the commands; end them, and only them, on the way out."""
+    started: list[subprocess.Popen[str]] = []
+    try:
+        for command in commands:
+            started.append(  # noqa: PERF401 - one by one, so that those started are ended if the next one fails
+                subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.DEVNULL, text=True)
+            )
+        yield started
+    finally:
+        for process in started:
+            process.send_signal(signal.SIGTERM)
+        for process in started:
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
