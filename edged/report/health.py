@@ -1,0 +1,177 @@
+"""How the recorder is doing, as one frozen record, and the documents made from it.
+
+A ``Snapshot`` is filled once by the integrator from archive and status, and read by MQTT, metrics, the API and the
+watchdog alike, so that a number has the same name and the same value wherever it is shown. A field named ``x_us`` is
+the metric ``x_timestamp_seconds`` where it is a moment and ``x_seconds`` where it is a duration.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from edged.model import Cause, StreamState
+from edged.report.messages import CAPABILITIES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CameraHealth:
+    """One adopted camera, by its recorded stream. Counters count since the recorder process started."""
+
+    camera: str
+    recording: bool  # frames are being committed: the truth outages go by, not the session
+    state: StreamState | None  # None: the recorder has not said anything about it
+    since_us: int | None  # when it came into this state
+    cause: Cause | None  # why it is not streaming
+    last_committed_us: int | None  # end of the last frame written to a volume
+    frames: int = 0
+    received_bytes: int = 0
+    received_packets: int = 0
+    lost_packets: int = 0
+    sessions: int = 0
+    floor_days: int | None = None  # the minimum retention in force
+    oldest_us: int | None = None  # start of the oldest segment kept
+    outage: str | None = None  # id of the open outage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutageHealth:
+    """One open outage. `overdue` names the duties (``report``, ``attendance``) whose deadline passed unfulfilled."""
+
+    outage: str
+    camera: str
+    state: str
+    cause: Cause
+    t0_us: int
+    report_due_us: int | None  # None once reported
+    attend_due_us: int | None  # None before the report was received, and once attended
+    overdue: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeHealth:
+    """One volume; sizes are None where the disk could not be asked."""
+
+    volume: str
+    online: bool
+    size_bytes: int | None
+    free_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Everything that is published about this recorder at one instant."""
+
+    at_us: int
+    site: str
+    recorder: str
+    version: str
+    started_us: int
+    recorder_online: bool  # the recorder process answers on its status socket
+    cameras: tuple[CameraHealth, ...] = ()
+    outages: tuple[OutageHealth, ...] = ()
+    volumes: tuple[VolumeHealth, ...] = ()
+    retention_clock_trusted: bool = False
+    retention_deleted_segments: Mapping[str, int] = field(default_factory=dict)  # by the verdict's reason
+    retention_deleted_bytes: Mapping[str, int] = field(default_factory=dict)
+    hold_active: int = 0
+    intake_lag_us: int | None = None  # age of the oldest journal line not yet in the index; None: unknown
+    event_loop_lag_us: int = 0
+    mqtt_connected: bool = False
+    mqtt_outbox_messages: int = 0
+
+
+def problems(snapshot: Snapshot) -> list[str]:
+    """What needs somebody's attention, as words; empty where all is well."""
+    found = {
+        "recorder_offline": not snapshot.recorder_online,
+        "outage_open": bool(snapshot.outages),
+        "outage_overdue": any(outage.overdue for outage in snapshot.outages),
+        "volume_offline": any(not volume.online for volume in snapshot.volumes),
+        "retention_clock_untrusted": not snapshot.retention_clock_trusted,
+    }
+    return [word for word, true in found.items() if true]
+
+
+def health_document(snapshot: Snapshot) -> dict[str, object]:
+    """The whole recorder in one object: topic ``health`` and the API's answer."""
+    return {
+        "at_us": snapshot.at_us,
+        "version": snapshot.version,
+        "started_us": snapshot.started_us,
+        "problems": problems(snapshot),
+        "cameras": len(snapshot.cameras),
+        "cameras_recording": sum(camera.recording for camera in snapshot.cameras),
+        "outages_open": len(snapshot.outages),
+        "outages_overdue": sum(1 for outage in snapshot.outages if outage.overdue),
+        "outages": [outage.outage for outage in snapshot.outages],
+        "volumes": [
+            {
+                "volume": volume.volume,
+                "online": volume.online,
+                "size_bytes": volume.size_bytes,
+                "free_bytes": volume.free_bytes,
+            }
+            for volume in snapshot.volumes
+        ],
+        "recorder_online": snapshot.recorder_online,
+        "retention_clock_trusted": snapshot.retention_clock_trusted,
+        "hold_active": snapshot.hold_active,
+        "intake_lag_us": snapshot.intake_lag_us,
+        "event_loop_lag_us": snapshot.event_loop_lag_us,
+        "mqtt_connected": snapshot.mqtt_connected,
+        "mqtt_outbox_messages": snapshot.mqtt_outbox_messages,
+    }
+
+
+def camera_document(camera: CameraHealth) -> dict[str, object]:
+    """One camera's state: topic ``camera/<id>``.
+
+    It holds nothing that moves while all is well (no counters, no last frame), so that it is sent when something
+    changed and not otherwise. Whoever wants to know whether frames still come asks the health and the metrics.
+    """
+    return {
+        "camera": camera.camera,
+        "state": "unknown" if camera.state is None else camera.state.value,
+        "since_us": camera.since_us,
+        "cause": None if camera.cause is None else camera.cause.value,
+        "recording": camera.recording,
+        "outage": camera.outage,
+        "floor_days": camera.floor_days,
+    }
+
+
+def camera_details(camera: CameraHealth) -> dict[str, object]:
+    """Everything about one camera, what moves included: for the API and `edged cameras --json`."""
+    return camera_document(camera) | {
+        "last_committed_us": camera.last_committed_us,
+        "oldest_us": camera.oldest_us,
+        "frames": camera.frames,
+        "received_bytes": camera.received_bytes,
+        "received_packets": camera.received_packets,
+        "lost_packets": camera.lost_packets,
+        "sessions": camera.sessions,
+    }
+
+
+def removed_document(camera: str) -> dict[str, object]:
+    """The last word about a camera that is no longer recorded."""
+    return {"camera": camera, "state": "removed", "recording": False, "cause": None, "outage": None}
+
+
+def birth_document(snapshot: Snapshot) -> dict[str, object]:
+    """Who begins to speak: version, start, every camera it will speak about, and what it can say."""
+    return {
+        "version": snapshot.version,
+        "started_us": snapshot.started_us,
+        "cameras": [camera.camera for camera in snapshot.cameras],
+        "capabilities": list(CAPABILITIES),
+    }
+
+
+def status_line(snapshot: Snapshot) -> str:
+    """What ``systemctl status`` shows, such as ``recording 3/4, 1 outage``."""
+    recording = sum(camera.recording for camera in snapshot.cameras)
+    line = f"recording {recording}/{len(snapshot.cameras)}"
+    if snapshot.outages:
+        line += f", {len(snapshot.outages)} outage{'s' if len(snapshot.outages) > 1 else ''}"
+    overdue = sum(1 for outage in snapshot.outages if outage.overdue)
+    return line + (f" ({overdue} overdue)" if overdue else "")

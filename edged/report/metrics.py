@@ -1,0 +1,175 @@
+"""The snapshot as Prometheus metrics: one collector, consistent, with no stale series and no address in a label (I9).
+
+Moments are timestamps, never ages: ``time() - x`` keeps counting when this process hangs. Every combination of labels
+exists from the beginning, at 0, so that an alert can tell "none" from "unknown"; a camera that is removed takes its
+series along. A value that is not known has no sample.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from edged.base.clock import DAY, SECOND
+from edged.report.health import CameraHealth, Snapshot
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+DUTIES = ("report", "attendance")
+DELETION_REASONS = ("must_erase", "may_erase")
+
+Value = float | int | None
+_PerCamera = tuple[str, str, Callable[[CameraHealth], Value]]
+
+_CAMERA_GAUGES: tuple[_PerCamera, ...] = (
+    ("recording", "Whether frames of the camera are being committed to a volume.", lambda c: int(c.recording)),
+    (
+        "last_committed_timestamp_seconds",
+        "End of the last frame written to a volume.",
+        lambda c: _seconds(c.last_committed_us),
+    ),
+    ("since_timestamp_seconds", "When the stream came into its present state.", lambda c: _seconds(c.since_us)),
+    ("outage_open", "Whether an outage of the camera is open.", lambda c: int(c.outage is not None)),
+    (
+        # Seconds because that is Prometheus' unit; the floor itself is counted in local civil days (DESIGN 7).
+        "floor_seconds",
+        "Minimum retention in force.",
+        lambda c: None if c.floor_days is None else c.floor_days * DAY // SECOND,
+    ),
+    ("oldest_timestamp_seconds", "Start of the oldest segment kept.", lambda c: _seconds(c.oldest_us)),
+)
+_CAMERA_COUNTERS: tuple[_PerCamera, ...] = (
+    ("frames", "Whole frames recorded.", lambda c: c.frames),
+    ("received_bytes", "Bytes of media received.", lambda c: c.received_bytes),
+    ("received_packets", "RTP packets received.", lambda c: c.received_packets),
+    ("lost_packets", "RTP packets lost on the way.", lambda c: c.lost_packets),
+    ("sessions", "RTSP sessions begun.", lambda c: c.sessions),
+)
+
+
+class SnapshotCollector(Collector):
+    """Renders whatever `snapshot` gives at the moment of the scrape."""
+
+    def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
+        self._snapshot = snapshot
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: registering asks for no snapshot."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        """All families, in a fixed order."""
+        snapshot = self._snapshot()
+        yield from _box(snapshot)
+        yield from _cameras(snapshot)
+        yield from _outages(snapshot)
+        yield from _volumes(snapshot)
+        yield from _retention(snapshot)
+
+
+class Metrics:
+    """What ``/metrics`` answers with."""
+
+    def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(SnapshotCollector(snapshot))
+
+    def render(self) -> bytes:
+        """The text format 0.0.4 (see `CONTENT_TYPE`). About 15 ms for 256 cameras: call it off the event loop."""
+        return generate_latest(self._registry)
+
+
+def _box(snapshot: Snapshot) -> Iterator[Metric]:
+    build = GaugeMetricFamily("edged_build_info", "The running version; always 1.", labels=["version"])
+    build.add_metric([snapshot.version], 1)
+    yield build
+    yield _gauge("start_time_seconds", "When this controller started.", _seconds(snapshot.started_us))
+    yield _gauge("recorder_online", "Whether the recorder process answers.", int(snapshot.recorder_online))
+    yield _gauge("event_loop_lag_seconds", "How late the event loop last was.", snapshot.event_loop_lag_us / SECOND)
+    yield _gauge("intake_lag_seconds", "Age of the oldest fact not yet indexed.", _seconds(snapshot.intake_lag_us))
+    yield _gauge("mqtt_connected", "Whether the broker is connected.", int(snapshot.mqtt_connected))
+    yield _gauge("mqtt_outbox_messages", "Messages waiting for the broker.", snapshot.mqtt_outbox_messages)
+    yield _gauge("hold_active", "Evidence holds not yet released.", snapshot.hold_active)
+
+
+def _cameras(snapshot: Snapshot) -> Iterator[Metric]:
+    labels = [(camera, [camera.camera]) for camera in snapshot.cameras]
+    for name, text, value in _CAMERA_GAUGES:
+        gauge = GaugeMetricFamily(f"edged_camera_{name}", text, labels=["camera"])
+        for camera, label in labels:
+            _add(gauge, label, value(camera))
+        yield gauge
+    for name, text, value in _CAMERA_COUNTERS:
+        counter = CounterMetricFamily(
+            f"edged_camera_{name}", f"{text} Since the recorder process started.", labels=["camera"]
+        )
+        for camera, label in labels:
+            _add(counter, label, value(camera))
+        yield counter
+
+
+def _outages(snapshot: Snapshot) -> Iterator[Metric]:
+    overdue = GaugeMetricFamily(
+        "edged_outage_deadline_overdue",
+        "Whether a deadline of the camera's open outage has passed unfulfilled.",
+        labels=["camera", "duty"],
+    )
+    late = {(outage.camera, duty) for outage in snapshot.outages for duty in outage.overdue}
+    for camera in snapshot.cameras:
+        for duty in DUTIES:
+            overdue.add_metric([camera.camera, duty], int((camera.camera, duty) in late))
+    yield overdue
+    report = GaugeMetricFamily(
+        "edged_outage_report_due_timestamp_seconds",
+        "When the open outage must have been reported; absent once it is.",
+        labels=["camera"],
+    )
+    attendance = GaugeMetricFamily(
+        "edged_outage_attendance_due_timestamp_seconds",
+        "When the repair unit must be on site; absent before the report was received and once it is there.",
+        labels=["camera"],
+    )
+    for outage in snapshot.outages:
+        _add(report, [outage.camera], _seconds(outage.report_due_us))
+        _add(attendance, [outage.camera], _seconds(outage.attend_due_us))
+    yield report
+    yield attendance
+
+
+def _volumes(snapshot: Snapshot) -> Iterator[Metric]:
+    online = GaugeMetricFamily("edged_volume_online", "Whether the volume is written to.", labels=["volume"])
+    size = GaugeMetricFamily("edged_volume_size_bytes", "Size of the volume's file system.", labels=["volume"])
+    free = GaugeMetricFamily("edged_volume_free_bytes", "Space left for recordings.", labels=["volume"])
+    for volume in snapshot.volumes:
+        online.add_metric([volume.volume], int(volume.online))
+        _add(size, [volume.volume], volume.size_bytes)
+        _add(free, [volume.volume], volume.free_bytes)
+    yield from (online, size, free)
+
+
+def _retention(snapshot: Snapshot) -> Iterator[Metric]:
+    trusted = int(snapshot.retention_clock_trusted)
+    yield _gauge("retention_clock_trusted", "Whether the clock that deletion asks is trusted.", trusted)
+    for name, text, amounts in (
+        ("segments", "Segments deleted, by the verdict's reason.", snapshot.retention_deleted_segments),
+        ("bytes", "Bytes of footage deleted, by the verdict's reason.", snapshot.retention_deleted_bytes),
+    ):
+        deleted = CounterMetricFamily(f"edged_retention_deleted_{name}", text, labels=["reason"])
+        for reason in dict.fromkeys((*DELETION_REASONS, *amounts)):
+            deleted.add_metric([reason], amounts.get(reason, 0))
+        yield deleted
+
+
+def _gauge(name: str, text: str, value: Value) -> Metric:
+    gauge = GaugeMetricFamily(f"edged_{name}", text)
+    _add(gauge, [], value)
+    return gauge
+
+
+def _add(family: GaugeMetricFamily | CounterMetricFamily, labels: Sequence[str], value: Value) -> None:
+    if value is not None:
+        family.add_metric(labels, value)
+
+
+def _seconds(value_us: int | None) -> float | None:
+    return None if value_us is None else value_us / SECOND
