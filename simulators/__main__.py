@@ -7,6 +7,8 @@ COMMANDS = {
     "fleet": ("simulators.serve:main", "run simulated cameras"),
     "fault": ("simulators.control:main_fault", "unplug, stall, refuse, ... a camera of a running fleet"),
     "stats": ("simulators.control:main_stats", "what each camera of a running fleet has sent"),
+    "broker": ("simulators.broker:main", "an embedded MQTT broker, where mosquitto is not installed"),
+    "demo": ("simulators.demo:main", "edged beside four cameras, told as a story"),
     "judge": ("simulators.judge:main", "prove from recorded files that no frame is missing, doubled or reordered"),
 }
 
