@@ -58,7 +58,7 @@ class Camera:
         options: FleetOptions,
         timebase: Timebase,
         draw: random.Random,
-        find_address: Callable[[], str],
+        find_address: Callable[[str | None], str],
     ) -> None:
         self.identity = identity
         self._options = options
@@ -69,11 +69,12 @@ class Camera:
         self._account = Account(options.username if options.auth == "digest" else None, options.password)
         # Cameras of a fleet film in turn within a frame's time, so that not all of them send in the same instant.
         phase_us = number % 4 * 250_000 // options.fps
-        self._feed = Feed(clip, number, timebase.wall_us + phase_us, draw)
+        # Losses draw from a source of their own: what clients ask must not change which packets are lost.
+        self.feed = Feed(clip, number, timebase.wall_us + phase_us, random.Random(draw.getrandbits(64)))
         lifetime = options.nonce_lifetime
         lifetime_us = None if lifetime is None else int(lifetime * 1e6)
         self._rtsp = RtspState(
-            feed=self._feed,
+            feed=self.feed,
             gate=DigestGate(self._account, f"stream {identity.serial}", draw, lifetime_us),
             draw=draw,
             now_us=timebase.now_us,
@@ -140,7 +141,7 @@ class Camera:
         return {
             **self.card(),
             "address": self.address,
-            "captured": self._feed.newest(self._timebase.now_us()) + 1,
+            "captured": self.feed.newest(self._timebase.now_us()) + 1,
             "faults": self._faults(),
             "sessions_open": sum(connection.playing for connection in self._connections),
             "slow_clients_dropped": self._rtsp.slow_clients,
@@ -149,7 +150,7 @@ class Camera:
         }
 
     def _faults(self) -> list[str]:
-        feed = self._feed
+        feed = self.feed
         told = (
             (not self.plugged, "unplugged"),
             (feed.stalled, "stalled"),
@@ -174,11 +175,11 @@ class Camera:
 
     async def stall(self) -> None:
         """The encoder hangs: connections, RTSP answers and sender reports go on, frames do not."""
-        self._feed.stalled = True
+        self.feed.stalled = True
 
     async def resume(self) -> None:
         """The encoder is back, from the next keyframe on."""
-        self._feed.stalled = False
+        self.feed.stalled = False
 
     async def refuse(self) -> None:
         """End what is connected, and answer every RTSP and ONVIF request with 503."""
@@ -200,7 +201,7 @@ class Camera:
 
     async def move(self, address: str | None = None) -> None:
         """Restart at another address (the next free one by default); the camera stays who it is."""
-        target = self._find_address() if address is None else address
+        target = self._find_address(address)
         try:
             ipaddress.IPv4Address(target)
             _listen(target, 0).close()
@@ -215,13 +216,13 @@ class Camera:
         """Lose this share of RTP packets from now on, 0 to 100; their sequence numbers stay used."""
         if not 0 <= percent <= 100:
             raise FaultError(f"cannot drop {percent:g} % of packets: want 0 to 100")
-        self._feed.drop_share = percent / 100
+        self.feed.drop_share = percent / 100
 
     async def jump(self, seconds: float) -> None:
         """Push the RTP clock by this much, forward or back, once. Wraps where the 32-bit clock wraps (13 hours)."""
         if not -1e6 <= seconds <= 1e6 or not seconds:
             raise FaultError(f"cannot jump by {seconds:g} s: want -1000000 to 1000000, and not 0")
-        self._feed.jump_ticks += round(seconds * CLOCK_RATE_HZ)
+        self.feed.jump_ticks += round(seconds * CLOCK_RATE_HZ)
 
     # on and off the network
 
@@ -261,10 +262,10 @@ class Camera:
         rtsp_port = sock.getsockname()[1]
         self._rtsp.powered = True
         self._server = await loop.create_server(lambda: RtspConnection(self._rtsp, self._connections), sock=sock)
-        self._where = Whereabouts(address, 0, rtsp_port)
+        self._where = Whereabouts(address, self._where.onvif_port, rtsp_port)
         if not self._options.onvif:
             return
-        sock = _listen(address, ONVIF_PORT)
+        sock = _listen(address, self._where.onvif_port or ONVIF_PORT)
         self._where = Whereabouts(address, sock.getsockname()[1], rtsp_port)
         await self._onvif.start(sock)
         # Who has the usual RTSP port owns the address. Two fleets on one address would steal each other's unicast
@@ -297,17 +298,17 @@ class Camera:
 
     def _facts(self) -> Facts:
         camera_now_us = self._timebase.now_us() + round(self._options.clock_offset * 1e6)
-        return Facts(self.identity, self._where, self._feed.clip.spec, camera_now_us)
+        return Facts(self.identity, self._where, self.feed.clip.spec, camera_now_us)
 
     # the clockwork
 
     def _keep_ticking(self) -> None:
         if self._timer is None:
-            self._shown = self._feed.newest(self._timebase.now_us())
+            self._shown = self.feed.newest(self._timebase.now_us())
             self._wait_for(self._shown + 1)
 
     def _wait_for(self, counter: int) -> None:
-        due = self._timebase.loop_time(self._feed.captured_us(counter))
+        due = self._timebase.loop_time(self.feed.captured_us(counter))
         self._timer = asyncio.get_running_loop().call_at(due, self._tick)
 
     def _tick(self) -> None:
@@ -317,7 +318,7 @@ class Camera:
         if not playing:
             return
         now_us = self._timebase.now_us()
-        for counter in range(self._shown + 1, self._feed.newest(now_us) + 1):
+        for counter in range(self._shown + 1, self.feed.newest(now_us) + 1):
             self._shown = counter
             for connection in playing:
                 connection.send_frame(counter)

@@ -138,7 +138,7 @@ def _encode_to_rate(spec: ClipSpec) -> bytes:
             best, best_error = stream, abs(ratio - 1)
         if best_error <= _TOLERANCE:
             return best
-        target /= ratio
+        target = min(max(target / ratio, 1_000), 1e9)  # beyond these x264 refuses to start
     if best_error > 2 * _TOLERANCE:
         raise ClipError(
             f"{spec.bitrate} bit/s cannot be met at {spec.width}x{spec.height}, {spec.fps} frames per second"

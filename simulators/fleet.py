@@ -85,9 +85,13 @@ class Fleet:
             for camera in self.cameras:
                 camera.consider(probe, sender)
 
-    def _find_address(self) -> str:
-        """The first address behind those of the fleet's start that no camera is at."""
-        taken = {camera.address for camera in self.cameras}
+    def _find_address(self, wish: str | None) -> str:
+        """The wished address if no camera is there, or the first free one behind those of the fleet's start."""
+        taken = {camera.address: camera.name for camera in self.cameras}
+        if wish is not None:
+            if wish in taken:
+                raise FaultError(f"{wish} is the address of {taken[wish]}: choose another, or none to be given one")
+            return wish
         for number, address in enumerate(self.options.addresses()):
             if number >= len(self.cameras) and address not in taken:
                 return address
