@@ -18,6 +18,8 @@ T = TypeVar("T")
 
 APPLICATION_ID = 0x65646764  # "edgd"
 
+_CANNOT_REACH = "check that no other edged runs, that state_dir exists and may be written, and that its disk has room"
+
 
 class BadDatabase(Fatal):
     """The index cannot be used as it is."""
@@ -30,7 +32,10 @@ def open_database(path: Path) -> sqlite3.Connection:
 
     Raises BadDatabase where the file is not edged's, is damaged, or was written by a newer edged.
     """
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    except sqlite3.Error as error:
+        raise BadDatabase(f"{path.name} cannot be opened ({error})", hint=_CANNOT_REACH) from error
     connection.row_factory = sqlite3.Row
     try:
         application = connection.execute("PRAGMA application_id").fetchone()[0]
@@ -45,12 +50,18 @@ def open_database(path: Path) -> sqlite3.Connection:
             )
         connection.executescript(
             "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA busy_timeout=5000;"
+            # recursive_triggers: without it, INSERT OR REPLACE deletes rows past the guards (I1, I2, I10).
             "PRAGMA trusted_schema=OFF; PRAGMA recursive_triggers=ON; PRAGMA journal_size_limit=67108864;"
+            "PRAGMA cache_size=-32768;"
         )
         for number, step in enumerate(STEPS[version:], start=version + 1):
             connection.executescript(
                 f"BEGIN IMMEDIATE; PRAGMA application_id={APPLICATION_ID};{step}; PRAGMA user_version={number}; COMMIT;"
             )
+    except sqlite3.OperationalError as error:
+        # Locked, no space, no permission: the file may be sound, so nobody is told to move it away.
+        connection.close()
+        raise BadDatabase(f"{path.name} cannot be used ({error})", hint=_CANNOT_REACH) from error
     except sqlite3.DatabaseError as error:
         connection.close()
         raise BadDatabase(

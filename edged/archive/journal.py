@@ -6,6 +6,8 @@ readers stop at the last newline, and a writer that opens such a file ends the t
 
 import dataclasses
 import json
+import re
+import typing
 from typing import Any
 
 from edged.base.errors import OwnerMustAct
@@ -32,6 +34,11 @@ _KINDS: dict[str, type[Fact]] = {
     "recorder_stop": RecorderStop,
 }
 _NAMES = {kind: name for name, kind in _KINDS.items()}
+_LATEST_US = 253_402_300_799_999_999  # the last microsecond of the year 9999, where calendars end
+_COUNT_LIMIT = 1 << 62
+# A camera id becomes a folder name; nothing a volume claims may lead out of its own folders.
+_CAMERA = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class BadLine(OwnerMustAct):
@@ -57,7 +64,33 @@ def decode(line: bytes) -> Fact:
             fields["stream"] = StreamKind(fields["stream"])
         if "cause" in fields:
             fields["cause"] = Cause(fields["cause"])
-        wanted = {f.name for f in dataclasses.fields(kind)}
-        return kind(**{name: value for name, value in fields.items() if name in wanted})
+        wanted = _WANTED[kind]
+        fields = {name: value for name, value in fields.items() if name in wanted}
+        _check(fields, wanted)
+        return kind(**fields)
     except (ValueError, KeyError, TypeError) as error:
         raise BadLine(f"journal line of {len(line)} bytes is not a fact ({type(error).__name__})") from error
+
+
+def _types(kind: type[Fact]) -> dict[str, frozenset[type]]:
+    return {name: frozenset(typing.get_args(hint) or (hint,)) for name, hint in typing.get_type_hints(kind).items()}
+
+
+_WANTED = {kind: _types(kind) for kind in _KINDS.values()}
+
+
+def _check(fields: dict[str, Any], wanted: dict[str, frozenset[type]]) -> None:
+    """Refuse what the index could not store: one bad line must not hold up the journal behind it."""
+    for name, value in fields.items():
+        if type(value) not in wanted[name]:
+            raise TypeError(name)
+        if type(value) is int and name != "rtcp_offset_us":
+            limit = _LATEST_US if name.endswith("_us") else _COUNT_LIMIT
+            if not 0 <= value <= limit:
+                raise ValueError(name)
+    if "end_us" in fields and fields["end_us"] < fields["start_us"]:
+        raise ValueError("end_us")
+    if "camera" in fields and not _CAMERA.fullmatch(fields["camera"]):
+        raise ValueError("camera")
+    if "sha256" in fields and not _SHA256.fullmatch(fields["sha256"]):
+        raise ValueError("sha256")

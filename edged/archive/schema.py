@@ -75,6 +75,29 @@ CREATE TABLE segment (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX segment_doomed ON segment (camera) WHERE state = 2;
 
+-- What is sealed and present, per camera and volume; kept by trigger, so that nobody counts eleven million rows.
+CREATE TABLE total (
+    camera   INTEGER NOT NULL,
+    stream   INTEGER NOT NULL,
+    volume   INTEGER NOT NULL,
+    segments INTEGER NOT NULL,
+    bytes    INTEGER NOT NULL,
+    PRIMARY KEY (camera, stream, volume)
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER total_sealed AFTER INSERT ON segment WHEN NEW.state = 0
+BEGIN
+    INSERT INTO total SELECT NEW.camera, NEW.stream, NEW.volume, 0, 0 WHERE NOT EXISTS (
+        SELECT 1 FROM total WHERE camera = NEW.camera AND stream = NEW.stream AND volume = NEW.volume);
+    UPDATE total SET segments = segments + 1, bytes = bytes + NEW.bytes
+        WHERE camera = NEW.camera AND stream = NEW.stream AND volume = NEW.volume;
+END;
+CREATE TRIGGER total_state AFTER UPDATE OF state ON segment WHEN (NEW.state = 0) <> (OLD.state = 0)
+BEGIN
+    UPDATE total SET segments = segments + iif(NEW.state = 0, 1, -1),
+                     bytes = bytes + iif(NEW.state = 0, NEW.bytes, -NEW.bytes)
+        WHERE camera = NEW.camera AND stream = NEW.stream AND volume = NEW.volume;
+END;
+
 -- What was ever recorded, as merged spans: it outlives the segments, so that deleted footage is not a gap.
 CREATE TABLE coverage (
     camera   INTEGER NOT NULL REFERENCES camera (no),
@@ -84,17 +107,18 @@ CREATE TABLE coverage (
     PRIMARY KEY (camera, stream, start_us)
 ) STRICT, WITHOUT ROWID;
 
--- The journal's other lines, kept to explain gaps. Facts of the recorder itself have camera 0.
+-- The journal's other lines and the roster's turns, kept to explain gaps. Facts of the recorder itself have camera 0.
 CREATE TABLE fact (
     camera   INTEGER NOT NULL,
     stream   INTEGER NOT NULL,
     at_us    INTEGER NOT NULL,
-    kind     TEXT    NOT NULL CHECK (kind IN ('stream_up', 'stream_down', 'loss', 'recorder_start', 'recorder_stop')),
-    end_us   INTEGER,
+    kind     TEXT    NOT NULL CHECK (kind IN ('stream_up', 'stream_down', 'loss', 'recorder_start', 'recorder_stop',
+                                              'adopted', 'removed')),
+    end_us   INTEGER,                            -- loss: its end; stream_down: end of the last good frame stored
     cause    TEXT,
     packets  INTEGER NOT NULL DEFAULT 0,
     frames   INTEGER NOT NULL DEFAULT 0,
-    detail   TEXT    NOT NULL DEFAULT '',
+    detail   TEXT    NOT NULL DEFAULT '',        -- stream_down: code; loss: cause; recorder_*: <recorder>/<run>
     PRIMARY KEY (camera, stream, at_us, kind, detail)
 ) STRICT, WITHOUT ROWID;
 
@@ -236,6 +260,7 @@ END;
 CREATE TRIGGER segment_identity_guard BEFORE UPDATE ON segment
 WHEN NEW.camera <> OLD.camera OR NEW.stream <> OLD.stream OR NEW.start_us <> OLD.start_us OR NEW.end_us <> OLD.end_us
   OR NEW.run <> OLD.run OR NEW.seq <> OLD.seq OR NEW.bytes <> OLD.bytes OR NEW.sha256 <> OLD.sha256
+  OR NEW.volume <> OLD.volume
 BEGIN
     SELECT RAISE(ABORT, 'what was recorded is never rewritten');
 END;
@@ -244,7 +269,24 @@ WHEN NEW.keep_until_us < NEW.end_us + (SELECT days FROM floor WHERE no = NEW.flo
 BEGIN
     SELECT RAISE(ABORT, 'I1: the date does not keep the floor it names');
 END;
+CREATE TRIGGER segment_doomed_birth_guard BEFORE INSERT ON segment WHEN NEW.state = 2
+BEGIN
+    SELECT RAISE(ABORT, 'I3: a segment is doomed by a ledger entry, never indexed as doomed');
+END;
 CREATE TRIGGER floor_fixed BEFORE UPDATE ON floor BEGIN SELECT RAISE(ABORT, 'a floor row is never changed'); END;
+
+CREATE TRIGGER floor_kept BEFORE DELETE ON floor BEGIN SELECT RAISE(ABORT, 'a floor row is never deleted'); END;
+
+CREATE TRIGGER camera_kept BEFORE DELETE ON camera
+BEGIN SELECT RAISE(ABORT, 'a camera is removed from recording, its row is never deleted'); END;
+CREATE TRIGGER camera_identity_guard BEFORE UPDATE ON camera WHEN NEW.no <> OLD.no OR NEW.id <> OLD.id
+BEGIN SELECT RAISE(ABORT, 'a camera keeps its id: its footage and holds hang on it'); END;
+CREATE TRIGGER camera_held_guard BEFORE UPDATE OF state ON camera WHEN NEW.state = 'removed' AND OLD.state <> 'removed'
+BEGIN
+    SELECT RAISE(ABORT, 'I2: the camera is under an evidence hold') WHERE EXISTS (
+        SELECT 1 FROM hold_camera JOIN hold ON hold.no = hold_camera.hold
+        WHERE hold_camera.camera = NEW.no AND hold.released_us IS NULL);
+END;
 
 CREATE TRIGGER hold_kept BEFORE DELETE ON hold
 BEGIN SELECT RAISE(ABORT, 'I2: a hold is released, never deleted'); END;
@@ -261,9 +303,10 @@ BEGIN
           AND (OLD.release1_by IS NULL OR NEW.release1_by <> OLD.release1_by);
     SELECT RAISE(ABORT, 'I2: a release is not undone or rewritten')
         WHERE OLD.released_us IS NOT NULL
-           OR (OLD.release1_by IS NOT NULL AND NEW.release1_by IS NOT OLD.release1_by);
+           OR (OLD.release1_by IS NOT NULL
+               AND (NEW.release1_by IS NOT OLD.release1_by OR NEW.release1_us IS NOT OLD.release1_us));
     SELECT RAISE(ABORT, 'what a hold was placed for is never rewritten')
-        WHERE NEW.id <> OLD.id OR NEW.case_ref <> OLD.case_ref OR NEW.placed_by <> OLD.placed_by
+        WHERE NEW.no <> OLD.no OR NEW.id <> OLD.id OR NEW.case_ref <> OLD.case_ref OR NEW.placed_by <> OLD.placed_by
            OR NEW.placed_us <> OLD.placed_us OR NEW.authority <> OLD.authority OR NEW.document <> OLD.document;
 END;
 
@@ -282,6 +325,7 @@ BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 
 CREATE TRIGGER outage_deadline_guard BEFORE UPDATE ON outage
 WHEN NEW.t0_us <> OLD.t0_us OR NEW.report_due_us <> OLD.report_due_us OR NEW.opened_us <> OLD.opened_us
+  OR NEW.no <> OLD.no OR NEW.id <> OLD.id OR NEW.camera <> OLD.camera OR NEW.stream <> OLD.stream
   OR (OLD.attend_due_us IS NOT NULL AND NEW.attend_due_us IS NOT OLD.attend_due_us)
 BEGIN SELECT RAISE(ABORT, 'I5: an outage keeps its beginning and its deadlines'); END;
 CREATE TRIGGER outage_kept BEFORE DELETE ON outage

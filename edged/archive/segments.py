@@ -1,0 +1,190 @@
+"""What the index knows about single segments: rows by camera and span, their files, their ids, and totals.
+
+A segment's id is ``<camera>/<stream>/<start_us>-<run>-<seq>``: stable, sortable within a stream, and enough to find
+row and file.
+"""
+
+import datetime as dt
+import re
+import sqlite3
+import zoneinfo
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+from edged.archive.layout import segment_path
+from edged.archive.schema import DOOMED, STREAM_NO
+from edged.base.clock import HOUR, SECOND
+from edged.base.errors import Refused
+from edged.base.spans import Span
+from edged.model import StreamKind
+
+STREAM_OF = {no: StreamKind(name) for name, no in STREAM_NO.items()}
+# meta: how far before an instant a segment, or a loss, that holds it may begin. Intake keeps both.
+LONGEST_SEGMENT = "longest_segment_us"
+LONGEST_LOSS = "longest_loss_us"
+_ID = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)/(main|sub)/(\d{1,18})-(\d{1,18})-(\d{1,18})", re.ASCII)
+_COLUMNS = "camera.id AS camera_id, segment.*"
+_FROM = "FROM segment JOIN camera ON camera.no = segment.camera"
+
+
+class BadSegmentId(Refused):
+    """A text is not a segment's id."""
+
+    code = "ARC-030"
+    hint = "an id looks like CAMERA/main/START-RUN-SEQ, with numbers for the last three"
+
+
+class SegmentKey(NamedTuple):
+    """What names one segment."""
+
+    camera: str
+    stream: StreamKind
+    start_us: int
+    run: int
+    seq: int
+
+    def __str__(self) -> str:
+        return f"{self.camera}/{self.stream.value}/{self.start_us}-{self.run}-{self.seq}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentRow:
+    """One indexed segment. `camera`, `floor` and `volume` are row numbers; `state` is SEALED, MISSING or DOOMED."""
+
+    camera_id: str
+    camera: int
+    stream: StreamKind
+    start_us: int
+    run: int
+    seq: int
+    end_us: int
+    keep_until_us: int
+    floor: int
+    volume: int
+    bytes: int
+    frames: int
+    keyframes: int
+    lost: int
+    codec: str
+    width: int
+    height: int
+    recovered: bool
+    state: int
+    sha256: str  # lower-case hex
+
+    @property
+    def key(self) -> SegmentKey:
+        return SegmentKey(self.camera_id, self.stream, self.start_us, self.run, self.seq)
+
+    @property
+    def span(self) -> Span:
+        return Span(self.start_us, self.end_us)
+
+
+class Total(NamedTuple):
+    """Sealed, present segments of one stream on one volume."""
+
+    camera: str
+    stream: StreamKind
+    volume: int
+    segments: int
+    bytes: int
+
+
+def parse_id(text: str) -> SegmentKey:
+    """The key that `text` writes. Raises BadSegmentId."""
+    match = _ID.fullmatch(text)
+    if match is None:
+        raise BadSegmentId("not a segment's id")
+    return SegmentKey(match[1], StreamKind(match[2]), int(match[3]), int(match[4]), int(match[5]))
+
+
+def segment_file(row: SegmentRow) -> PurePosixPath:
+    """The segment's file below its volume."""
+    return segment_path(row.camera_id, row.stream, row.start_us, row.run, row.seq)
+
+
+def local_day(at_us: int, zone: zoneinfo.ZoneInfo) -> int:
+    """The civil day of `at_us` at the site, as a proleptic ordinal: the day that ``camera_day`` counts by."""
+    return dt.datetime.fromtimestamp(at_us // SECOND, zone).toordinal()
+
+
+def find_segment(connection: sqlite3.Connection, key: SegmentKey) -> SegmentRow | None:
+    """The row of this key, whatever its state, or None."""
+    row = connection.execute(
+        f"SELECT {_COLUMNS} {_FROM} WHERE camera.id = ? AND stream = ? AND start_us = ? AND run = ? AND seq = ?",
+        (key.camera, STREAM_NO[key.stream], key.start_us, key.run, key.seq),
+    ).fetchone()
+    return None if row is None else segment_row(row)
+
+
+def segments_in(
+    connection: sqlite3.Connection,
+    camera_id: str,
+    stream: StreamKind,
+    span: Span,
+    *,
+    after: SegmentKey | None = None,
+    limit: int = 1500,
+) -> list[SegmentRow]:
+    """Up to `limit` segments that share an instant with `span`, by start, in any state.
+
+    Page with `after` = the key of the last row seen; the default holds a camera-day of one-minute segments.
+    """
+    first = (span.start_us - longest_us(connection, LONGEST_SEGMENT), -1, -1)
+    if after is not None:
+        first = max(first, (after.start_us, after.run, after.seq))
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} {_FROM} WHERE camera.id = ? AND stream = ? AND (start_us, run, seq) > (?, ?, ?)"
+        " AND start_us < ? AND end_us > ? ORDER BY start_us, run, seq LIMIT ?",
+        (camera_id, STREAM_NO[stream], *first, span.end_us, span.start_us, limit),
+    )
+    return [segment_row(row) for row in rows]
+
+
+def oldest(connection: sqlite3.Connection, camera_id: str, stream: StreamKind) -> SegmentRow | None:
+    """The stream's first segment still indexed, or None."""
+    return _end_of_stream(connection, camera_id, stream, "ASC")
+
+
+def newest(connection: sqlite3.Connection, camera_id: str, stream: StreamKind) -> SegmentRow | None:
+    """The stream's last segment, or None."""
+    return _end_of_stream(connection, camera_id, stream, "DESC")
+
+
+def doomed(connection: sqlite3.Connection, limit: int = 1000) -> list[SegmentRow]:
+    """Up to `limit` segments marked doomed and not yet forgotten."""
+    rows = connection.execute(f"SELECT {_COLUMNS} {_FROM} WHERE segment.state = {DOOMED} LIMIT ?", (limit,))
+    return [segment_row(row) for row in rows]
+
+
+def totals(connection: sqlite3.Connection) -> list[Total]:
+    """What is sealed and present, per stream and volume; one small table, never a count of segments."""
+    rows = connection.execute(
+        "SELECT camera.id, stream, total.volume, segments, bytes FROM total JOIN camera ON camera.no = total.camera"
+        " ORDER BY camera.id, stream, total.volume"
+    )
+    return [Total(camera, STREAM_OF[stream], volume, count, size) for camera, stream, volume, count, size in rows]
+
+
+def longest_us(connection: sqlite3.Connection, key: str) -> int:
+    """The longest segment or loss ever indexed, never less than an hour."""
+    row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+    return HOUR if row is None else max(HOUR, int(row["value"]))
+
+
+def segment_row(row: sqlite3.Row) -> SegmentRow:
+    """A row selected as ``camera.id AS camera_id, segment.*``."""
+    fields = dict(row)
+    fields.update(stream=STREAM_OF[row["stream"]], recovered=bool(row["recovered"]), sha256=row["sha256"].hex())
+    return SegmentRow(**fields)
+
+
+def _end_of_stream(connection: sqlite3.Connection, camera_id: str, stream: StreamKind, order: str) -> SegmentRow | None:
+    row = connection.execute(
+        f"SELECT {_COLUMNS} {_FROM} WHERE segment.camera = (SELECT no FROM camera WHERE id = ?) AND stream = ?"
+        f" ORDER BY start_us {order}, run {order}, seq {order} LIMIT 1",
+        (camera_id, STREAM_NO[stream]),
+    ).fetchone()
+    return None if row is None else segment_row(row)
