@@ -1,0 +1,227 @@
+"""The deleting transactions: mark with a ledger entry, forget once the file is gone (I3). Nothing else deletes.
+
+Between the two a file is unlinked. A crash at any point leaves a doomed row, which the next pass completes; a row whose
+deletion is not allowed any more (a hold was placed, a floor was raised) is spared instead, if its file is still there.
+"""
+
+import heapq
+import itertools
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from edged.archive.ledger import LedgerKind, append
+from edged.archive.roster import cameras
+from edged.archive.schema import DOOMED, MISSING, STREAM_NO
+from edged.archive.segments import SegmentKey, local_day
+from edged.law.site import SiteLaw
+from edged.retain.clock import read_state
+from edged.retain.rows import (
+    Held,
+    StoredSegment,
+    delete_row,
+    find_stored,
+    held_by,
+    holds_in_force,
+    past_floor,
+    set_state,
+)
+from edged.retain.verdict import ERASING, Ceiling, Verdict, deletable, judge
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grounds:
+    """What a pass has established before it asks for deletions."""
+
+    law: SiteLaw
+    clock_trusted: bool
+    proven: frozenset[str]  # ids of the volumes whose identity was just shown
+
+
+@dataclass(slots=True)
+class Doomed:
+    """What one deleting transaction marked, and what it looked at and left: counts by action."""
+
+    segments: list[StoredSegment] = field(default_factory=list)
+    kept: Counter[str] = field(default_factory=Counter)
+    examined: int = 0
+
+
+def verdict_on(
+    segment: StoredSegment, holds: Held, retention_us: int, grounds: Grounds, *, space_needed: bool
+) -> Verdict:
+    """The verdict on a stored segment as the index stands."""
+    due = grounds.law.erase_due(
+        segment.place,
+        end_us=segment.end_us,
+        keep_until=segment.keep_until_us,
+        floor_days=segment.floor.days,
+        at_us=retention_us,
+    )
+    return judge(
+        segment.facts,
+        held_by=held_by(holds, segment),
+        retention_us=retention_us,
+        space_needed=space_needed,
+        ceiling=None if due is None else Ceiling(erase_due_us=due[0], rule=due[1]),
+        clock_trusted=grounds.clock_trusted,
+        volume_proven=segment.volume in grounds.proven,
+    )
+
+
+def doom_due(
+    connection: sqlite3.Connection, camera_id: str, stream_no: int, grounds: Grounds, limit: int, now_us: int
+) -> Doomed:
+    """Mark up to `limit` segments of one stream that a duty to delete has reached."""
+    retention_us = _retention_us(connection)
+    found = past_floor(connection, camera_id, stream_no, retention_us)
+    return _doom(connection, found, retention_us, grounds, limit, now_us)
+
+
+def doom_for_space(
+    connection: sqlite3.Connection, volume: str, wanted_bytes: int, grounds: Grounds, limit: int, now_us: int
+) -> Doomed:
+    """Mark up to `limit` segments on `volume`, the oldest of all cameras first, until they make up `wanted_bytes`."""
+    retention_us = _retention_us(connection)
+    streams = [
+        past_floor(connection, camera.id, stream_no, retention_us)
+        for camera in cameras(connection)
+        for stream_no in STREAM_NO.values()
+    ]
+    oldest_first = heapq.merge(*streams, key=lambda segment: segment.key.start_us)
+    found = (segment for segment in oldest_first if segment.volume == volume)
+    return _doom(connection, found, retention_us, grounds, limit, now_us, wanted_bytes=wanted_bytes)
+
+
+def _doom(
+    connection: sqlite3.Connection,
+    candidates: Iterable[StoredSegment],
+    retention_us: int,
+    grounds: Grounds,
+    limit: int,
+    now_us: int,
+    *,
+    wanted_bytes: int | None = None,
+) -> Doomed:
+    done = Doomed()
+    chosen: list[tuple[StoredSegment, Verdict]] = []
+    holds = holds_in_force(connection)
+    to_free = wanted_bytes
+    # Chosen first and changed afterwards: SQLite does not say what a query sees of rows changed under it.
+    for segment in candidates:
+        verdict = verdict_on(segment, holds, retention_us, grounds, space_needed=wanted_bytes is not None)
+        done.examined += 1
+        if verdict.action not in ERASING:
+            done.kept[verdict.action.value] += 1
+            continue
+        chosen.append((segment, verdict))
+        if to_free is not None:
+            to_free -= segment.bytes if segment.state != MISSING else 0
+        if len(chosen) >= limit or (to_free is not None and to_free <= 0):
+            break
+    for segment, verdict in chosen:
+        set_state(connection, segment.key, segment.state, DOOMED)
+        append(connection, now_us, LedgerKind.SEGMENT_DELETED, _entry(segment, verdict, retention_us))
+    done.segments = [segment for segment, _ in chosen]
+    return done
+
+
+def sort_doomed(
+    connection: sqlite3.Connection, keys: Iterable[SegmentKey], grounds: Grounds
+) -> tuple[list[StoredSegment], list[tuple[StoredSegment, str]]]:
+    """Of doomed segments, those that may go and those that must be spared, with why; others are left out.
+
+    Asked again right before the files go, because a hold may have been placed or a floor raised since.
+    """
+    retention_us, holds = _retention_us(connection), holds_in_force(connection)
+    go: list[StoredSegment] = []
+    spare: list[tuple[StoredSegment, str]] = []
+    for key in keys:
+        segment = find_stored(connection, key)
+        if segment is None or segment.state != DOOMED:
+            continue
+        if _may_go(segment, holds, retention_us, grounds):
+            go.append(segment)
+        else:
+            verdict = verdict_on(segment, holds, retention_us, grounds, space_needed=False)
+            spare.append((segment, verdict.because))
+    return go, spare
+
+
+def forget(connection: sqlite3.Connection, segments: Iterable[StoredSegment], grounds: Grounds) -> int:
+    """Delete the rows of doomed segments whose files are gone, and keep their camera-days; returns how many.
+
+    A row that came under a hold in the meantime stays, doomed, until the hold is released.
+    """
+    retention_us, holds = _retention_us(connection), holds_in_force(connection)
+    forgotten = 0
+    for segment in segments:
+        if not _may_go(segment, holds, retention_us, grounds):
+            continue
+        connection.execute(
+            "INSERT INTO camera_day (camera, stream, day, segments, bytes, frames, deleted_segments, deleted_bytes,"
+            " deleted_ledger) VALUES (?, ?, ?, 0, 0, 0, 1, ?, ?) ON CONFLICT DO UPDATE SET"
+            " deleted_segments = deleted_segments + 1, deleted_bytes = deleted_bytes + excluded.deleted_bytes,"
+            " deleted_ledger = max(coalesce(deleted_ledger, 0), excluded.deleted_ledger)",
+            (
+                segment.camera_no,
+                STREAM_NO[segment.key.stream],
+                local_day(segment.end_us, grounds.law.tz),
+                segment.bytes,
+                deletion_entry(connection, segment.key),
+            ),
+        )
+        delete_row(connection, segment.key)
+        forgotten += 1
+    return forgotten
+
+
+def deletion_entry(connection: sqlite3.Connection, key: SegmentKey, up_to: int | None = None) -> int | None:
+    """The number of the newest ledger entry that deleted the segment, searched from `up_to` (or the end) backwards."""
+    row = connection.execute(
+        "SELECT seq FROM ledger WHERE seq <= ? AND kind = ? AND json_extract(body, '$.segment') = ?"
+        " ORDER BY seq DESC LIMIT 1",
+        (2**62 if up_to is None else up_to, LedgerKind.SEGMENT_DELETED.value, str(key)),
+    ).fetchone()
+    return None if row is None else row["seq"]
+
+
+def _may_go(segment: StoredSegment, holds: Held, retention_us: int, grounds: Grounds) -> bool:
+    return deletable(
+        segment.facts,
+        held_by=held_by(holds, segment),
+        retention_us=retention_us,
+        clock_trusted=grounds.clock_trusted,
+        volume_proven=segment.volume in grounds.proven,
+    )
+
+
+def _retention_us(connection: sqlite3.Connection) -> int:
+    state = read_state(connection)
+    # Before its first tick the clock stands before everything: nothing is past its floor.
+    return -(2**62) if state is None else state.retention_us
+
+
+def _entry(segment: StoredSegment, verdict: Verdict, retention_us: int) -> dict[str, object]:
+    return {
+        "segment": str(segment.key),
+        "camera": segment.key.camera,
+        "start_us": segment.key.start_us,
+        "end_us": segment.end_us,
+        "bytes": segment.bytes,
+        "sha256": segment.sha256,
+        "volume": segment.volume,
+        "floor_days": segment.floor.days,
+        "keep_until_us": segment.keep_until_us,
+        "action": verdict.action.value,
+        "because": verdict.because,
+        "rules": list(verdict.rules),
+        "retention_us": retention_us,
+        "file": "missing" if segment.state == MISSING else "present",
+    }
+
+
+def pairs(connection: sqlite3.Connection) -> list[tuple[str, int]]:
+    """Every stream that may have footage: camera id and stream number, removed cameras included."""
+    return list(itertools.product([camera.id for camera in cameras(connection)], STREAM_NO.values()))

@@ -1,0 +1,212 @@
+"""The sweep: deletes what must or may go, and nothing else.
+
+One pass, in order: move the retention clock; prove the volumes; raise floors the law has raised; complete what a crash
+left; delete what a duty to delete has reached; where a volume is below its reserve, delete the oldest footage past its
+floor, looking again at the free space before deleting more. Each deletion is mark + ledger entry in one transaction,
+unlink, sync of the folder, and then the row is forgotten.
+
+Nothing is deleted where the retention clock is not trusted, the volume's identity is not proven, or its free space
+cannot be read; the report says so.
+"""
+
+import logging
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edged.archive.database import Database
+from edged.archive.volumes import Space, free_space
+from edged.base.clock import Clock
+from edged.base.errors import OwnerMustAct
+from edged.law.site import SiteLaw
+from edged.retain.clock import RetentionTime, tick
+from edged.retain.disk import SweptVolume, look, still_there, unlink
+from edged.retain.doom import Grounds, doom_due, doom_for_space, forget, pairs, sort_doomed
+from edged.retain.gate import Gate
+from edged.retain.holds import spare_doomed
+from edged.retain.raising import raise_floors
+from edged.retain.rows import StoredSegment, doomed_segments
+
+log = logging.getLogger(__name__)
+
+# A pass ends after so many deleting transactions; what is left waits for the next, so that nothing else starves.
+BATCHES_PER_PASS = 200
+
+
+class GuardRefused(OwnerMustAct):
+    """The index itself refused a deletion that the verdict had allowed: the second line of defence had to act."""
+
+    code = "RET-001"
+    hint = "nothing was deleted; this is a defect of edged: keep the database and report it"
+
+
+@dataclass(slots=True, kw_only=True)
+class SweepReport:
+    """What one pass did. `refused` is not empty where it deleted nothing at all; `skipped` and `pressed` are by volume:
+    why nothing was deleted there, and that it stays below its reserve although nothing more may go."""
+
+    time: RetentionTime
+    refused: str = ""
+    examined: int = 0
+    erased: int = 0
+    bytes: int = 0
+    spared: int = 0
+    raised: int = 0
+    kept: Counter[str] = field(default_factory=Counter)
+    skipped: dict[str, str] = field(default_factory=dict)
+    pressed: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)  # files that could not be unlinked, by segment id
+
+
+class Sweep:
+    """Owns deletion on `volumes`. `ntp` tells whether the kernel's clock is disciplined, `gate` is shared with Holds.
+
+    `batch` is how many segments one deleting transaction takes; `every_s` the pause between passes in seconds;
+    `on_pass` hears every report. `space` reads a file system's free bytes. Begin only when the journals have been read once.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        law: SiteLaw,
+        volumes: Sequence[SweptVolume],
+        gate: Gate,
+        *,
+        ntp: Callable[[], bool],
+        batch: int,
+        every_s: float,
+        on_pass: Callable[[SweepReport], None] = lambda report: None,
+        space: Callable[[Path], Space | None] = free_space,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._law = law
+        self._volumes = {swept.volume.id: swept for swept in volumes}
+        self._gate = gate
+        self._ntp = ntp
+        self._batch = batch
+        self._every_s = every_s
+        self._on_pass = on_pass
+        self._space = space
+
+    async def run(self) -> None:
+        """Sweep until cancelled. Raises GuardRefused and WorkerFull, for whoever supervises."""
+        while True:
+            report = await self.one_pass()
+            _tell(report)
+            self._on_pass(report)
+            await self._clock.sleep(self._every_s)
+
+    async def one_pass(self) -> SweepReport:
+        """One pass, as the module's text tells. Raises GuardRefused."""
+        report = SweepReport(time=await tick(self._database, self._clock, self._ntp))
+        # By the later of both clocks: a duty that has come into force must not wait for a clock that lags.
+        at_us = max(report.time.retention_us, self._clock.wall_us())
+        report.raised = await raise_floors(self._database, self._law, at_us)
+        if not report.time.trusted:
+            report.refused = report.time.why
+            return report
+        free: dict[str, Space] = {}
+        for name, swept in self._volumes.items():
+            reason, space = await look(swept, self._space)
+            if space is None:
+                report.skipped[name] = reason
+            else:
+                free[name] = space
+        grounds = Grounds(law=self._law, clock_trusted=report.time.trusted, proven=frozenset(free))
+        try:
+            await self._complete(grounds, report)
+            left = await self._erase_due(grounds, report)
+            for name, space in free.items():
+                left = await self._make_room(name, space, grounds, report, left)
+        except sqlite3.IntegrityError as error:
+            raise GuardRefused(f"the index refused a deletion ({error})") from error
+        return report
+
+    async def _erase_due(self, grounds: Grounds, report: SweepReport) -> int:
+        left = BATCHES_PER_PASS
+        for camera_id, stream_no in await self._database.read(pairs):
+            while left:
+                done = await self._database.write(
+                    doom_due, camera_id, stream_no, grounds, self._batch, self._clock.wall_us()
+                )
+                report.examined += done.examined
+                if len(done.segments) < self._batch:  # the stream's last batch has seen all that stays
+                    report.kept.update(done.kept)
+                if not done.segments:
+                    break
+                left -= 1
+                await self._complete(grounds, report)
+        return left
+
+    async def _make_room(self, name: str, space: Space, grounds: Grounds, report: SweepReport, left: int) -> int:
+        reserve = self._volumes[name].reserve_bytes
+        while space.free < reserve:
+            if not left:
+                report.pressed[name] = "the pass has reached its limit; the next goes on"
+                break
+            done = await self._database.write(
+                doom_for_space, name, reserve - space.free, grounds, self._batch, self._clock.wall_us()
+            )
+            left -= 1
+            if not done.segments:
+                report.pressed[name] = "its free space is below the reserve, but nothing on it may be deleted"
+                break
+            await self._complete(grounds, report)
+            reason, seen = await look(self._volumes[name], self._space)
+            if seen is None:
+                report.skipped[name] = reason
+                break
+            if seen.free <= space.free:
+                report.pressed[name] = "space freed is not seen yet; nothing more is deleted before it is"
+                break
+            space = seen
+        return left
+
+    async def _complete(self, grounds: Grounds, report: SweepReport) -> None:
+        """Unlink and forget whatever is doomed; spare what may not go any more."""
+        last: StoredSegment | None = None
+        while page := await self._database.read(doomed_segments, self._batch, last):
+            last = page[-1]
+            for name in grounds.proven & {segment.volume for segment in page}:
+                await self._complete_on(name, [s for s in page if s.volume == name], grounds, report)
+
+    async def _complete_on(self, name: str, doomed: list[StoredSegment], grounds: Grounds, report: SweepReport) -> None:
+        swept = self._volumes[name]
+        async with self._gate.deleting():
+            go, spare = await self._database.read(sort_doomed, [segment.key for segment in doomed], grounds)
+            there = await still_there(swept, [segment.file for segment, _ in spare])
+            for segment, because in spare:
+                if segment.file in there and await self._database.write(
+                    spare_doomed, segment.key, because, self._clock.wall_us()
+                ):
+                    report.spared += 1
+            done = await unlink(swept, [segment.file for segment in go], self._gate.stop_asked)
+            gone = [segment for segment in go if segment.file in done.gone]
+            report.erased += await self._database.write(forget, gone, grounds)
+            report.bytes += sum(segment.bytes for segment in gone)
+            report.failed |= {
+                str(segment.key): done.failed[segment.file] for segment in go if segment.file in done.failed
+            }
+
+
+def _tell(report: SweepReport) -> None:
+    if report.refused:
+        log.warning("nothing is deleted: %s", report.refused)
+    for name, why in report.skipped.items():
+        log.warning("volume %s: nothing is deleted: %s", name, why)
+    for name, why in report.pressed.items():
+        log.warning("volume %s: %s", name, why)
+    for segment, why in report.failed.items():
+        log.error("segment %s could not be deleted (%s); it is tried again at the next pass", segment, why)
+    if report.erased or report.raised or report.spared:
+        log.info(
+            "sweep: %d segments deleted (%d bytes), %d floors raised, %d spared",
+            report.erased,
+            report.bytes,
+            report.raised,
+            report.spared,
+        )
