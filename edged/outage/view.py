@@ -1,0 +1,125 @@
+"""An outage in the words of the outside: the MQTT message, and the document of the API and the CLI. Pure.
+
+The message carries moments as integer microseconds UTC (`_us`), as every message does, and neither names of people
+(personal information; a subscriber needs to know only that somebody acknowledged) nor the basis of a deadline, which
+may name a city (I9). The document is for people on the box: ISO 8601 in UTC with milliseconds and a ``Z``, durations
+in seconds, names and bases included.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from edged.base.clock import SECOND
+from edged.outage.duties import Duty, Incident, Standing, Step
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_PASSED = frozenset({Standing.OVERDUE, Standing.LATE, Standing.MISSED})
+
+
+def utc(at_us: int) -> str:
+    """`at_us` as ISO 8601, such as ``2026-09-21T14:13:20.000Z``; parts of a millisecond are cut off."""
+    at = _EPOCH + timedelta(microseconds=at_us)
+    return at.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+
+
+def overdue_words(incident: Incident) -> list[str]:
+    """``report``, ``attendance``: the deadlines that passed and whose duties are still owed."""
+    words = {"report": incident.reports, "attendance": (incident.attendance,)}
+    return [word for word, duties in words.items() if any(duty.standing is Standing.OVERDUE for duty in duties)]
+
+
+def message(incident: Incident, event: str, at_us: int) -> dict[str, Any]:
+    """The MQTT message on topic ``outage/<id>``: what happened, and how the outage stands since."""
+    outage = incident.outage
+    return {
+        "outage": outage.id,
+        "camera": outage.camera,
+        "stream": outage.stream.value,
+        "event": event,
+        "at_us": at_us,
+        "state": outage.state.value,
+        "cause": outage.cause.value,
+        "t0_us": outage.t0_us,
+        "opened_us": outage.opened_us,
+        "report_due_us": outage.report_due_us,
+        "reported_us": _both_done_us(incident),
+        "attend_within_us": outage.attend_within_us,
+        "attend_due_us": outage.attend_due_us,
+        "attended_us": outage.attended_us,
+        "good_since_us": outage.good_since_us,
+        "restored_us": outage.restored_us,
+        "closed_us": outage.closed_us,
+        "overdue": overdue_words(incident),
+        "flaps": outage.flaps,
+    }
+
+
+def document(incident: Incident, history: list[Step] | None = None) -> dict[str, Any]:
+    """The outage as the API and the CLI show it, with its history where given.
+
+    ``report`` is met when both addressees have acknowledged; each stands under ``to``. ``standing`` says how a duty
+    stands (see `duties.Standing`); ``overdue`` also stays true for what was done late or never.
+    """
+    outage = incident.outage
+    told: dict[str, Any] = {
+        "id": outage.id,
+        "camera": outage.camera,
+        "stream": outage.stream.value,
+        "state": outage.state.value,
+        "cause": outage.cause.value,
+        "t0": utc(outage.t0_us),
+        "opened": utc(outage.opened_us),
+        "detected_after_s": round((outage.opened_us - outage.t0_us) / SECOND, 3),
+        "report": {
+            **_duty(_last(incident.reports)),
+            "met": _utc_or_none(_both_done_us(incident)),
+            "to": {duty.name.value.removeprefix("report_"): _duty(duty) for duty in incident.reports},
+        },
+        "attendance": _duty(incident.attendance),
+        "overdue": overdue_words(incident),
+        "flaps": outage.flaps,
+        "good_since": _utc_or_none(outage.good_since_us),
+        "restored": _utc_or_none(outage.restored_us),
+        "restored_by": outage.restored_by,
+        "closed": _utc_or_none(outage.closed_us),
+    }
+    if history is not None:
+        told["history"] = [
+            {"at": utc(step.at_us), "event": step.event, "by": step.by, "detail": step.detail} for step in history
+        ]
+    return told
+
+
+def _duty(duty: Duty) -> dict[str, Any]:
+    return {
+        "due": _utc_or_none(duty.due_us),
+        "basis": duty.basis,
+        "met": _utc_or_none(duty.done_us),
+        "by": duty.done_by,
+        "standing": duty.standing.value,
+        "overdue": duty.standing in _PASSED,
+        "seconds_left": None if duty.remaining_us is None else round(duty.remaining_us / SECOND, 1),
+    }
+
+
+def _last(reports: tuple[Duty, ...]) -> Duty:
+    """The report that decides how reporting as a whole stands: the worst of the two."""
+    order = (
+        Standing.OVERDUE,
+        Standing.MISSED,
+        Standing.LATE,
+        Standing.PENDING,
+        Standing.WAITING,
+        Standing.LAPSED,
+        Standing.MET,
+    )
+    return min(reports, key=lambda duty: (order.index(duty.standing), -(duty.done_us or 0)))
+
+
+def _both_done_us(incident: Incident) -> int | None:
+    done = [duty.done_us for duty in incident.reports if duty.done_us is not None]
+    return max(done) if len(done) == len(incident.reports) else None
+
+
+def _utc_or_none(at_us: int | None) -> str | None:
+    return None if at_us is None else utc(at_us)
