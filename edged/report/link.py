@@ -63,11 +63,15 @@ class Link(aiomqtt.Client):
         *,
         client_id: str,
         version: aiomqtt.ProtocolVersion,
-        will_topic: str,
-        will_payload: str,
+        will: tuple[str, str] | None,
         will_delay_seconds: int,
         timeout: float,
     ) -> None:
+        """`will` is topic and payload of what the broker says when this connection ends by error.
+
+        Without one the connection is a mere question, in the shortest form of CONNECT, and leaves no session behind.
+        `timeout` in seconds bounds the connect and every call.
+        """
         five = version == V5
         connect = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         connect.SessionExpiryInterval = SESSION_EXPIRY_SECONDS
@@ -80,8 +84,8 @@ class Link(aiomqtt.Client):
             protocol=version,
             clean_session=None if five else False,
             clean_start=False if five else paho.MQTT_CLEAN_START_FIRST_ONLY,
-            properties=connect if five else None,
-            will=aiomqtt.Will(will_topic, will_payload, qos=1, retain=True, properties=delay if five else None),
+            properties=connect if five and will else None,
+            will=aiomqtt.Will(*will, qos=1, retain=True, properties=delay if five else None) if will else None,
             timeout=timeout,
             keepalive=round(config.keepalive),
             max_queued_incoming_messages=100,

@@ -12,9 +12,12 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+import aiomqtt
+
 from edged.archive import outbox
 from edged.archive.database import Database
 from edged.base.clock import Clock
+from edged.base.errors import OwnerMustAct, TryAgain
 from edged.base.tasks import Backoff, cancel, spawn, supervise
 from edged.config.records import MqttConfig
 from edged.report import messages
@@ -55,7 +58,8 @@ class MqttReporter:
         self._timeout = timeout
         self._will_delay_seconds = will_delay_seconds
         self._backoff = Backoff(first=0.5, longest=longest_wait)
-        self._version = V5
+        self._version: aiomqtt.ProtocolVersion | None = None  # None: to be asked
+        self._reached = False  # whether the last try got as far as a connection
         self._news = asyncio.Event()
         self._stopping = asyncio.Event()
         self.tally = Tally()
@@ -86,17 +90,40 @@ class MqttReporter:
             await cancel(sessions, stop)
 
     async def _session(self) -> None:
-        while True:
-            try:
-                return await self._connect_and_speak()
-            except OtherVersion:
-                if self._version == V311:
-                    raise
-                # For as long as this process lives; a broker that learns MQTT 5 is found at the next start.
-                log.info("the broker does not speak MQTT 5; going on with 3.1.1")
-                self._version = V311
+        try:
+            if self._version is None:
+                self._version = await self._probe()
+            await self._connect_and_speak(self._version)
+        except (TryAgain, OwnerMustAct):
+            if not self._reached:
+                self._version = None  # perhaps another broker comes back in its place
+            raise
 
-    async def _connect_and_speak(self) -> None:
+    async def _probe(self) -> aiomqtt.ProtocolVersion:
+        """The newest MQTT version the broker speaks: 5 or 3.1.1.
+
+        Asked without will and properties, because a broker of 3.1.1 may misread these in the CONNECT of 5 and wait for
+        more of it instead of refusing (amqtt 0.12 does).
+        """
+        try:
+            async with self._link(V5, will=None):
+                return V5
+        except OtherVersion:
+            log.info("the broker does not speak MQTT 5; going on with 3.1.1")
+            return V311
+
+    def _link(self, version: aiomqtt.ProtocolVersion, will: tuple[str, str] | None) -> Link:
+        return Link(
+            self._config,
+            client_id=self._client_id,
+            version=version,
+            will=will,
+            will_delay_seconds=self._will_delay_seconds,
+            timeout=self._timeout,
+        )
+
+    async def _connect_and_speak(self, version: aiomqtt.ProtocolVersion) -> None:
+        self._reached = False
         begun = await self._database.write(outbox.next_session)
         death = messages.payload(
             "death",
@@ -107,15 +134,7 @@ class MqttReporter:
             at_us=self._clock.wall_us(),
             boot_id=self._clock.boot_id(),
         )
-        link = Link(
-            self._config,
-            client_id=self._client_id,
-            version=self._version,
-            will_topic=f"{self._base}/death",
-            will_payload=death,
-            will_delay_seconds=self._will_delay_seconds,
-            timeout=self._timeout,
-        )
+        link = self._link(version, will=(f"{self._base}/death", death))
         session = Session(
             link,
             begun=begun,
@@ -126,7 +145,7 @@ class MqttReporter:
             timeout=self._timeout,
         )
         async with link:
-            self.tally.connected = True
+            self._reached = self.tally.connected = True
             try:
                 await self._race(link, session)
             finally:
