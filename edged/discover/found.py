@@ -69,7 +69,7 @@ class Found:
             endpoint_reference=self.endpoint_reference,
             serial=self.serial,
             address=self.address,
-            firmware=self.firmware if learnt else before and before.firmware,
-            profiles=self.profiles if learnt else before and before.profiles,
-            stream_uri=self.stream_uri if learnt else before and before.stream_uri,
+            firmware=self.firmware if learnt else before.firmware if before else None,
+            profiles=self.profiles if learnt else before.profiles if before else None,
+            stream_uri=self.stream_uri if learnt else before.stream_uri if before else None,
         )

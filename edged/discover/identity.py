@@ -75,7 +75,12 @@ def match(seen: Sighted, known: Sequence[Known]) -> Match:
         return _compare(seen, camera, disputed=bool(claimants) and camera not in claimants)
     if claimants:
         return Match(Change.CLONE, new_id(reference, serial), disputed=True)
-    return Match(Change.NEW, new_id(reference) if reference else new_id("", serial))
+    fresh = new_id(reference) if reference else new_id("", serial)
+    # A camera may hold this id although nothing else of it matches: its roster row lost the reference it was made from.
+    holder = next((k for k in known if k.camera_id == fresh), None)
+    if holder is None:
+        return Match(Change.NEW, fresh)
+    return Match(Change.NEW, new_id(reference, serial)) if serial else _compare(seen, holder, disputed=False)
 
 
 def _first(cameras: Sequence[Known], serial: str) -> Known | None:
