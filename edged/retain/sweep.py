@@ -64,7 +64,7 @@ class Sweep:
     """Owns deletion on `volumes`. `ntp` tells whether the kernel's clock is disciplined, `gate` is shared with Holds.
 
     `batch` is how many segments one deleting transaction takes; `every_s` the pause between passes in seconds;
-    `on_pass` hears every report. `space` reads a file system's free bytes. Begin only when the journals have been read once.
+    `on_pass` hears every report, `space` reads a file system's free bytes. Begin when the journals have been read once.
     """
 
     def __init__(
