@@ -114,8 +114,8 @@ def upsert_found(
     return get(connection, camera_id)
 
 
-def adopt(connection: sqlite3.Connection, camera_id: str, at_us: int) -> Camera:
-    """Have the camera recorded from now on; a ledger entry. Nothing happens where it is adopted already.
+def adopt(connection: sqlite3.Connection, camera_id: str, at_us: int, by: str = "") -> Camera:
+    """Have the camera recorded from now on, as `by` decided; a ledger entry. Nothing happens where it is adopted already.
 
     Raises UnknownCamera.
     """
@@ -127,12 +127,12 @@ def adopt(connection: sqlite3.Connection, camera_id: str, at_us: int) -> Camera:
         (at_us, camera.no),
     )
     _turn(connection, camera, at_us, "adopted")
-    append(connection, at_us, LedgerKind.CAMERA_ADOPTED, {"camera": camera_id, "source": camera.source})
+    append(connection, at_us, LedgerKind.CAMERA_ADOPTED, {"camera": camera_id, "source": camera.source, "by": by})
     return get(connection, camera_id)
 
 
-def remove(connection: sqlite3.Connection, camera_id: str, at_us: int) -> Camera:
-    """Stop recording the camera; what it recorded keeps its floor; a ledger entry. Nothing where it is removed already.
+def remove(connection: sqlite3.Connection, camera_id: str, at_us: int, by: str = "") -> Camera:
+    """Stop recording the camera, as `by` decided; what it recorded keeps its floor; a ledger entry. Nothing where it is removed already.
 
     Raises UnknownCamera, and CameraHeld while an unreleased hold covers the camera, whatever the hold's span (I2).
     """
@@ -148,7 +148,7 @@ def remove(connection: sqlite3.Connection, camera_id: str, at_us: int) -> Camera
         raise CameraHeld(f"camera {camera_id} is under evidence hold {hold['id']}")
     connection.execute("UPDATE camera SET state = 'removed', removed_us = ? WHERE no = ?", (at_us, camera.no))
     _turn(connection, camera, at_us, "removed")
-    append(connection, at_us, LedgerKind.CAMERA_REMOVED, {"camera": camera_id})
+    append(connection, at_us, LedgerKind.CAMERA_REMOVED, {"camera": camera_id, "by": by})
     return get(connection, camera_id)
 
 

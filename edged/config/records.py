@@ -90,6 +90,13 @@ class LoginConfig(Record):
             raise ValueError("give either password or password_file")
         return self
 
+    def read_password(self) -> str:
+        """The password, from the file where one is named. Raises OSError."""
+        if self.password is not None:
+            return self.password.get_secret_value()
+        assert self.password_file is not None  # _one_source
+        return self.password_file.read_text(encoding="utf-8").partition("\n")[0]
+
 
 class DiscoveryConfig(Record):
     """How cameras are found."""
