@@ -72,12 +72,12 @@ class DigestGate:
             return Verdict.WRONG
         given = {name.lower(): quoted or bare for name, quoted, bare in _PAIR.findall(rest)}
         nonce, qop = given.get("nonce", ""), given.get("qop")
-        if given.get("username") != self.account.username or given.get("uri") != uri:
+        if given.get("username") != self.account.username or given.get("realm") != self.realm:
             return Verdict.WRONG
-        if given.get("realm") != self.realm or qop not in (None, "auth"):
+        if qop not in (None, "auth"):
             return Verdict.WRONG
         a1 = _md5(f"{self.account.username}:{self.realm}:{self.account.password}")
-        a2 = _md5(f"{method}:{uri}")
+        a2 = _md5(f"{method}:{uri}")  # of the URI that was requested: a header signed for another one does not fit
         middle = nonce if qop is None else f"{nonce}:{given.get('nc')}:{given.get('cnonce')}:{qop}"
         if not hmac.compare_digest(_md5(f"{a1}:{middle}:{a2}"), given.get("response", "")):
             return Verdict.WRONG

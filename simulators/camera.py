@@ -329,19 +329,18 @@ class Camera:
 
 def _listen(address: str, port: int) -> socket.socket:
     """A listening socket at this address: on this port, or on any where it is taken. Raises OSError."""
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        sock.setblocking(False)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    for wanted in (port, 0):
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         try:
-            sock.bind((address, port))
+            sock.setblocking(False)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((address, wanted))
             sock.listen(128)
-        except OSError:
-            if not port:
-                raise
+        except OSError as error:
             sock.close()
-            return _listen(address, 0)
-    except OSError:
-        sock.close()
-        raise
-    return sock
+            cause = error
+        else:
+            return sock
+    raise OSError(
+        cause.errno, f"cannot listen at {address}: {cause.strerror}; the subnet must be this machine's own"
+    ) from cause

@@ -120,7 +120,8 @@ async def control_channel(fleet: Fleet, where: str) -> AsyncIterator[str]:
 
     target = parse_control(where)
     if isinstance(target, Path):
-        target.unlink(missing_ok=True)
+        if target.is_socket():  # left behind by a fleet that was killed; anything else is not ours to remove
+            target.unlink()
         server: asyncio.Server = await asyncio.start_unix_server(converse, target, limit=_LONGEST_LINE)
         told = str(target)
     else:

@@ -79,6 +79,7 @@ def decode_all(path: str | PathLike[str]) -> int:
     try:
         with av.open(str(path)) as container:
             stream = _video(container, path)
+            # Two guards, each of which found by itself all damage that the other found: errors, and marked pictures.
             stream.codec_context.options = {"err_detect": "explode"}
             for packet in container.demux(stream):
                 if packet.is_corrupt:

@@ -185,4 +185,8 @@ class Responder(asyncio.DatagramProtocol):
 
 def _membership(interface: str) -> bytes:
     """A struct ip_mreqn: by interface index, because loopback and fresh veth pairs have no multicast route."""
-    return struct.pack("=4s4si", socket.inet_aton(GROUP), socket.inet_aton("0.0.0.0"), socket.if_nametoindex(interface))
+    try:
+        index = socket.if_nametoindex(interface)
+    except OSError as error:
+        raise OSError(error.errno, f"no network interface is called {interface!r}") from error
+    return struct.pack("=4s4si", socket.inet_aton(GROUP), socket.inet_aton("0.0.0.0"), index)

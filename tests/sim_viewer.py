@@ -179,10 +179,11 @@ class Viewer:
             assert await self.take() is None, "a reply nobody asked for"
         return self.marks()
 
-    async def see_end(self) -> BaseException:
-        """Read until the peer ends the connection; returns how."""
+    async def see_end(self, seconds: float = 8.0) -> BaseException:
+        """Read until the peer ends the connection; returns how. TimeoutError if it does not in time."""
         try:
-            while True:
-                await self.take()
+            async with asyncio.timeout(seconds):
+                while True:
+                    await self.take()
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             return error

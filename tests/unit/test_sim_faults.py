@@ -292,6 +292,26 @@ async def test_the_fleet_as_a_process() -> None:
         assert await fleet.wait() == 0
 
 
+async def test_a_fleet_that_cannot_be_says_why(tmp_path: Path) -> None:
+    file = tmp_path / "not-a-socket"
+    file.write_text("keep me")
+    small = [word for name, value in SMALL.items() for word in (f"--{name}", str(value))]
+    subnet = fresh_subnet()
+    results = await asyncio.gather(
+        run("fleet", "--subnet", "203.0.113", *small),
+        run("fleet", "--subnet", subnet, "--interface", "nic-none", *small),
+        run("fleet", "--subnet", fresh_subnet(), "--control", str(file), *small),
+        run("fleet", "--subnet", fresh_subnet(), "--control", "nowhere", *small),
+        run("fleet", "--size", "odd"),
+    )
+    said = ("cannot listen at 203.0.113.1", "'nic-none'", "not-a-socket", "control = nowhere", "size = odd")
+    for (code, out, sentence), part in zip(results, said, strict=True):
+        assert (code, out) == (2, ""), sentence
+        assert part in sentence
+        assert "Traceback" not in sentence
+    assert file.read_text() == "keep me"
+
+
 async def test_a_taken_port_gives_another_one() -> None:
     subnet = fresh_subnet()
     with socket.socket() as taken:
@@ -300,6 +320,17 @@ async def test_a_taken_port_gives_another_one() -> None:
         async with Fleet(cameras=1, subnet=subnet, multicast=False, **SMALL) as fleet:
             assert ":10554/" not in fleet.cameras[0].rtsp_url
             assert await seen_counters(fleet.cameras[0])
+
+
+async def test_two_fleets_share_the_same_addresses() -> None:
+    subnet = fresh_subnet()
+    async with Fleet(cameras=2, subnet=subnet, **SMALL) as one, Fleet(cameras=2, subnet=subnet, **SMALL) as two:
+        urls = [camera.rtsp_url for fleet in (one, two) for camera in fleet.cameras]
+        serials = {camera.identity.serial for fleet in (one, two) for camera in fleet.cameras}
+        assert len(set(urls)) == len(serials) == 4
+        await one.cameras[0].unplug()
+        assert await seen_counters(two.cameras[0])
+        assert await onvif_status(two.cameras[0]) == 200
 
 
 async def test_nothing_is_left_open() -> None:
