@@ -122,7 +122,7 @@ class Detector:
         self._excuses: frozenset[_Excuse] = frozenset()
         self._watched: tuple[int, int] | None = None  # wall and monotonic reading of the last observation
         self._alive = True
-        self._blind = True  # something may have happened since the last observation that nobody watched
+        self._blind = True  # frames may have come and gone that nobody watched
         self._good_since_us = good_since_us
         self._good_mono_us: int | None = None
         self._t0_us = open_t0_us
@@ -152,8 +152,6 @@ class Detector:
             happened = self._while_planned(now_us, mono_us)
         else:
             happened = self._while_watching(now_us, mono_us, status, recorder_alive, silent_us)
-        if status is not None:
-            self._blind = False
         return tuple(happened)
 
     # --- doubts ---------------------------------------------------------------------------------------------------
@@ -226,6 +224,7 @@ class Detector:
         if silent_us >= self._limits.outage_after_us:
             self.state = move(self.state, Event.CONFIRMED)
             self._t0_us = self._t0(now_us, mono_us)
+            self._blind = False
             happened.append(Opened(self._t0_us, self._cause(status, alive)))
         return happened
 
@@ -244,9 +243,12 @@ class Detector:
         happened: list[Happening] = []
         if advanced and status is not None:
             happened += self._returning(status)
-        elif self._good_since_us is not None and silent_us >= self._limits.suspect_after_us:
-            self._good_since_us = self._good_mono_us = None
-            happened.append(Flapped())
+            self._blind = False
+        elif silent_us >= self._limits.suspect_after_us:
+            self._blind = False  # whatever happened unwatched, it is silent now
+            if self._good_since_us is not None:
+                self._good_since_us = self._good_mono_us = None
+                happened.append(Flapped())
         if self._good_since_us is not None and self._proven_us() >= self._limits.sustained_us:
             happened.append(Sustained(self._good_since_us))
             self.state = State.STEADY  # the incident is over; the next one begins from here
