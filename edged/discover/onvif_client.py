@@ -9,6 +9,7 @@ challenges with digest) and then as a UsernameToken; which of the two worked is 
 import asyncio
 import ssl
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -47,6 +48,8 @@ _WSDLS = {
     MEDIA: (_LIBRARY / "media.wsdl", f"{{{MEDIA}}}MediaBinding"),
     MEDIA2: (Path(__file__).with_name("media2.wsdl"), f"{{{MEDIA2}}}Media2Binding"),
 }
+_SOAP_11 = b"http://schemas.xmlsoap.org/soap/envelope/"
+_SOAP_12 = b"http://www.w3.org/2003/05/soap-envelope"
 # What a camera's broken or hostile XML makes zeep and lxml raise.
 _ODDITIES = (ZeepError, etree.LxmlError, LookupError, TypeError, ValueError, AttributeError, AssertionError)
 
@@ -217,7 +220,11 @@ class OnvifClient:
         def parse() -> T:
             if b"<!DOCTYPE" in reply.content[:4096]:
                 raise ValueError("a document type")
-            return read(binding.process_reply(client, binding.get(operation), reply))
+            if f"{operation}Response".encode() not in reply.content:
+                raise ValueError("neither the answer nor, leniently parsed, told from an empty one")
+            # A SOAP 1.1 envelope around the answer to a SOAP 1.2 request is common, and read as if it were 1.2.
+            content = reply.content.replace(_SOAP_11, _SOAP_12, 1)
+            return read(binding.process_reply(client, binding.get(operation), replace(reply, content=content)))
 
         try:
             return await self._clients.apart(parse)

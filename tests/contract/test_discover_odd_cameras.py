@@ -1,0 +1,422 @@
+"""The ONVIF port against cameras that answer as real ones do at their worst, and against hostile ones."""
+
+import datetime
+import itertools
+import os
+import random
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from edged.base.clock import SystemClock
+from edged.discover import onvif_wire
+from edged.discover.choose import choose_main
+from edged.discover.onvif_client import OnvifClients
+from edged.discover.port import CameraRefusesLogin, CameraSpeaksOddly, CameraUnreachable, Login, OnvifPort
+
+_numbers = itertools.count(1)
+LOGIN = Login(username="user", password="pass")
+NAMES = (
+    'xmlns:tds="http://www.onvif.org/ver10/device/wsdl" xmlns:trt="http://www.onvif.org/ver10/media/wsdl"'
+    ' xmlns:tr2="http://www.onvif.org/ver20/media/wsdl" xmlns:tt="http://www.onvif.org/ver10/schema"'
+)
+SOAP_12, SOAP_11 = "http://www.w3.org/2003/05/soap-envelope", "http://schemas.xmlsoap.org/soap/envelope/"
+HTML = "<!DOCTYPE html><html><head><title>404</title></head><body><p>Not here<br></body></html>"
+MEDIA2_PROFILES = (
+    '<tr2:GetProfilesResponse><tr2:Profiles token="p2"><tr2:Name>two</tr2:Name><tr2:Configurations>'
+    '<tr2:VideoSource token="s"><tt:Name>s</tt:Name></tr2:VideoSource><tr2:VideoEncoder token="e"><tt:Name>e</tt:Name>'
+    "<tt:UseCount>1</tt:UseCount><tt:Encoding>H264</tt:Encoding><tt:Resolution><tt:Width>1920</tt:Width>"
+    "<tt:Height>1080</tt:Height></tt:Resolution><tt:Quality>1</tt:Quality></tr2:VideoEncoder></tr2:Configurations>"
+    "</tr2:Profiles></tr2:GetProfilesResponse>"
+)
+MEDIA1_PROFILES = (
+    '<trt:GetProfilesResponse><trt:Profiles token="p1"><tt:Name>one</tt:Name><tt:VideoEncoderConfiguration token="e">'
+    "<tt:Encoding>{encoding}</tt:Encoding><tt:Resolution><tt:Width>640</tt:Width><tt:Height>360</tt:Height>"
+    "</tt:Resolution></tt:VideoEncoderConfiguration></trt:Profiles></trt:GetProfilesResponse>"
+)
+IDENTITY = (
+    "<tds:GetDeviceInformationResponse><tds:Manufacturer>m</tds:Manufacturer><tds:Model>d</tds:Model>"
+    "<tds:FirmwareVersion>1</tds:FirmwareVersion><tds:SerialNumber>SERIAL-ODD</tds:SerialNumber>"
+    "<tds:HardwareId>h</tds:HardwareId></tds:GetDeviceInformationResponse>"
+)
+CLOCK = (
+    "<tds:GetSystemDateAndTimeResponse><tds:SystemDateAndTime><tt:DateTimeType>NTP</tt:DateTimeType>"
+    "<tt:DaylightSavings>false</tt:DaylightSavings><tt:TimeZone><tt:TZ>EST+5:00:00EDT04:00:00,M3.5.0/01:00:00</tt:TZ>"
+    "</tt:TimeZone><tt:UTCDateTime><tt:Time><tt:Hour>0</tt:Hour><tt:Minute>0</tt:Minute><tt:Second>0</tt:Second>"
+    "</tt:Time><tt:Date><tt:Year>2017</tt:Year><tt:Month>1</tt:Month><tt:Day>1</tt:Day></tt:Date></tt:UTCDateTime>"
+    "</tds:SystemDateAndTime></tds:GetSystemDateAndTimeResponse>"
+)
+
+
+def services(*told: tuple[str, str]) -> str:
+    inner = "".join(
+        f"<tds:Service><tds:Namespace>http://www.onvif.org/{namespace}/wsdl</tds:Namespace><tds:XAddr>{url}</tds:XAddr>"
+        "<tds:Version><tt:Major>2</tt:Major><tt:Minor>6</tt:Minor></tds:Version></tds:Service>"
+        for namespace, url in told
+    )
+    return f"<tds:GetServicesResponse>{inner}</tds:GetServicesResponse>"
+
+
+def stream_uri1(uri: str) -> str:
+    return f"<trt:GetStreamUriResponse><trt:MediaUri><tt:Uri>{uri}</tt:Uri></trt:MediaUri></trt:GetStreamUriResponse>"
+
+
+def stream_uri2(uri: str) -> str:
+    return f"<tr2:GetStreamUriResponse><tr2:Uri>{uri}</tr2:Uri></tr2:GetStreamUriResponse>"
+
+
+def envelope(body: str, soap: str = SOAP_12, names: str = NAMES) -> bytes:
+    return f'<s:Envelope xmlns:s="{soap}" {names}><s:Body>{body}</s:Body></s:Envelope>'.encode()
+
+
+def page(text: str, status: int = 200) -> web.Response:
+    return web.Response(status=status, text=text, content_type="text/html")
+
+
+def fault(code: str, status: int) -> web.Response:
+    body = (
+        f"<s:Fault><s:Code><s:Value>s:Sender</s:Value><s:Subcode><s:Value>ter:{code}</s:Value></s:Subcode></s:Code>"
+        '<s:Reason><s:Text xml:lang="en">no</s:Text></s:Reason></s:Fault>'
+    )
+    names = f'{NAMES} xmlns:ter="http://www.onvif.org/ver10/error"'
+    return web.Response(status=status, body=envelope(body, names=names), content_type="application/soap+xml")
+
+
+Answer = str | bytes | Callable[[bytes], web.Response]
+
+
+class OddCamera:
+    """Answers each operation, told apart as `service operation`, with what a test wants; the rest with a fault."""
+
+    def __init__(self) -> None:
+        self.host = f"127.{20 + os.getpid() % 200}.{100 + next(_numbers) % 50}.1"
+        self.port = 0
+        self.scheme = "http"
+        self.answers: dict[str, Answer] = {
+            "device GetDeviceInformation": IDENTITY,
+            "device GetSystemDateAndTime": CLOCK,
+        }
+        self.asked: list[str] = []
+        self.logins = 0
+
+    @property
+    def xaddr(self) -> str:
+        return f"{self.scheme}://{self.host}:{self.port}/onvif/device"
+
+    async def answer(self, request: web.Request) -> web.Response:
+        content = await request.read()
+        service = request.path.rpartition("/")[2]
+        operation = content.split(b"Body>")[1].split(b":", 1)[1].split(b" ")[0].split(b"/")[0].split(b">")[0].decode()
+        self.asked.append(f"{service} {operation}")
+        self.logins += b"UsernameToken" in content or "Authorization" in request.headers
+        answer = self.answers.get(f"{service} {operation}", self.answers.get("anything"))
+        if answer is None:
+            return fault("ActionNotSupported", 500)
+        if callable(answer):
+            return answer(content)
+        body = envelope(answer) if isinstance(answer, str) else answer
+        return web.Response(body=body, content_type="application/soap+xml", charset="utf-8")
+
+
+@asynccontextmanager
+async def serving(camera: OddCamera, tls: ssl.SSLContext | None = None) -> AsyncIterator[OddCamera]:
+    app = web.Application()
+    app.router.add_post("/onvif/{service}", camera.answer)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, camera.host, 0, ssl_context=tls)
+        await site.start()
+        camera.port = runner.addresses[0][1]
+        yield camera
+    finally:
+        await runner.cleanup()
+
+
+@pytest.fixture
+async def camera() -> AsyncIterator[OddCamera]:
+    async with serving(OddCamera()) as odd:
+        yield odd
+
+
+@asynccontextmanager
+async def asking(
+    camera: OddCamera, login: Login | None = None, *, tls: ssl.SSLContext | bool = True
+) -> AsyncIterator[OnvifPort]:
+    async with OnvifClients(SystemClock(), lambda _: login, tls=tls) as clients:
+        yield clients.port("c-odd", camera.xaddr)
+
+
+@pytest.fixture
+async def port(camera: OddCamera) -> AsyncIterator[OnvifPort]:
+    async with asking(camera) as asked:
+        yield asked
+
+
+async def test_media2_is_asked_first_and_media1_not_at_all(camera: OddCamera, port: OnvifPort) -> None:
+    camera.answers |= {
+        "device GetServices": services(
+            ("ver20/media", f"http://{camera.host}:{camera.port}/onvif/media2"),
+            ("ver10/media", f"http://{camera.host}:{camera.port}/onvif/media"),
+        ),
+        "media2 GetProfiles": MEDIA2_PROFILES,
+        "media2 GetStreamUri": stream_uri2(f"rtsp://{camera.host}:554/two"),
+    }
+    [profile] = await port.profiles()
+    assert (profile.token, profile.codec, profile.width, profile.height) == ("p2", "H264", 1920, 1080)
+    assert await port.stream_uri("p2") == f"rtsp://{camera.host}:554/two"
+    assert not [asked for asked in camera.asked if asked.startswith("media ")]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        pytest.param(lambda _: page(HTML, 500), id="500 with HTML"),
+        pytest.param(lambda _: page(HTML, 404), id="404"),
+        pytest.param(lambda _: page(HTML), id="200 with HTML"),
+        pytest.param("<tr2:GetProfilesResponse/>", id="no profile at all"),
+    ],
+)
+async def test_where_media2_is_broken_media1_is_asked(camera: OddCamera, port: OnvifPort, broken: Answer) -> None:
+    camera.answers |= {
+        "device GetServices": services(
+            ("ver20/media", f"http://{camera.host}:{camera.port}/onvif/media2"),
+            ("ver10/media", f"http://{camera.host}:{camera.port}/onvif/media"),
+        ),
+        "media2 GetProfiles": broken,
+        "media GetProfiles": MEDIA1_PROFILES.format(encoding="H264"),
+        "media GetStreamUri": stream_uri1("rtsp://203.0.113.9/one"),
+    }
+    [profile] = await port.profiles()
+    assert profile.token == "p1"
+    assert await port.stream_uri("p1") == f"rtsp://{camera.host}/one"
+    assert "media2 GetStreamUri" not in camera.asked
+
+
+async def test_a_camera_that_lists_no_services_is_asked_for_its_capabilities(
+    camera: OddCamera, port: OnvifPort
+) -> None:
+    camera.answers |= {
+        "device GetCapabilities": "<tds:GetCapabilitiesResponse><tds:Capabilities><tt:Media>"
+        f"<tt:XAddr>http://{camera.host}:{camera.port}/onvif/old</tt:XAddr></tt:Media></tds:Capabilities>"
+        "</tds:GetCapabilitiesResponse>",
+        "old GetProfiles": MEDIA1_PROFILES.format(encoding="H264"),
+    }
+    assert [profile.token for profile in await port.profiles()] == ["p1"]
+
+
+async def test_h265_in_media1_is_read_although_its_enumeration_lacks_it(camera: OddCamera, port: OnvifPort) -> None:
+    camera.answers |= {
+        "device GetServices": services(("ver10/media", f"http://{camera.host}:{camera.port}/onvif/media")),
+        "media GetProfiles": MEDIA1_PROFILES.format(encoding="H265"),
+    }
+    choice = choose_main(await port.profiles())
+    assert choice.profile is None
+    assert "H265" in choice.because
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(envelope(IDENTITY, names=NAMES + ' xmlns:x="urn:x" a:b="c"'), id="undeclared prefix"),
+        pytest.param(envelope(IDENTITY) + b"\r\n\r\n--padding", id="content after the root"),
+        pytest.param(envelope(IDENTITY, soap=SOAP_11), id="SOAP 1.1"),
+        pytest.param(envelope(IDENTITY).replace(b"</tds:HardwareId>", b"</HardwareId>"), id="mismatched end tag"),
+        pytest.param(
+            envelope(IDENTITY.replace("<tds:HardwareId>h</tds:HardwareId>", "")), id="required element missing"
+        ),
+        pytest.param(
+            envelope(IDENTITY.replace("tds:HardwareId", "tt:Extra").replace("tds:Model", "tds:Model")), id="stranger"
+        ),
+    ],
+)
+async def test_badly_formed_replies_of_real_cameras_are_read(
+    camera: OddCamera, port: OnvifPort, content: bytes
+) -> None:
+    camera.answers["device GetDeviceInformation"] = content
+    assert (await port.identity()).serial == "SERIAL-ODD"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(lambda _: page(HTML), id="200 with an HTML page"),
+        pytest.param(lambda _: page(HTML, 404), id="404"),
+        pytest.param(lambda _: page("", 200), id="nothing"),
+        pytest.param(lambda _: page("", 500), id="500 and nothing"),
+        pytest.param(lambda _: fault("ActionNotSupported", 200), id="fault with status 200"),
+        pytest.param(b'<!DOCTYPE x [<!ENTITY a "b">]>' + envelope(IDENTITY.replace("ODD", "&a;")), id="document type"),
+        pytest.param(b" " * 5000 + b'<!DOCTYPE x [<!ENTITY a "b">]>' + envelope(IDENTITY), id="late document type"),
+        pytest.param(envelope("<tds:GetHostnameResponse/>"), id="answer to something else"),
+        pytest.param(envelope(IDENTITY) + b" " * (1 << 20), id="more than 1 MiB"),
+        pytest.param(b"\xff\xfe\x00garbage", id="garbage"),
+    ],
+)
+async def test_what_is_no_answer_is_odd(camera: OddCamera, port: OnvifPort, answer: Answer) -> None:
+    camera.answers["device GetDeviceInformation"] = answer
+    with pytest.raises(CameraSpeaksOddly) as odd:
+        await port.identity()
+    assert camera.host not in str(odd.value)
+
+
+async def test_damaged_replies_raise_nothing_but_what_the_port_promises(camera: OddCamera, port: OnvifPort) -> None:
+    draw = random.Random(20)
+    whole = {"GetDeviceInformation": envelope(IDENTITY), "GetSystemDateAndTime": envelope(CLOCK)}
+    read = 0
+    for _ in range(150):
+        for operation, content in whole.items():
+            damaged = bytearray(content)
+            for _ in range(draw.randint(1, 4)):
+                place = draw.randrange(len(damaged))
+                damaged[place : place + draw.randint(0, 12)] = draw.randbytes(draw.randint(0, 12))
+            camera.answers[f"device {operation}"] = bytes(damaged)
+        for ask in (port.identity, port.clock):
+            try:
+                await ask()
+                read += 1
+            except (CameraSpeaksOddly, CameraRefusesLogin):
+                pass
+    assert 0 < read < 300
+
+
+async def test_a_camera_cannot_lead_elsewhere(camera: OddCamera, port: OnvifPort) -> None:
+    """Redirects are not followed, and the addresses it tells are taken at its own host."""
+    async with serving(OddCamera()) as trap:
+        camera.answers["device GetDeviceInformation"] = lambda _: web.Response(
+            status=307, headers={"Location": f"http://{trap.host}:{trap.port}/onvif/device"}
+        )
+        with pytest.raises(CameraSpeaksOddly):
+            await port.identity()
+        camera.answers |= {
+            "device GetServices": services(("ver10/media", f"http://{trap.host}:{camera.port}/onvif/media")),
+            "media GetProfiles": MEDIA1_PROFILES.format(encoding="H264"),
+            "media GetStreamUri": stream_uri1(f"rtsp://user:pass@{trap.host}:8554/ch?a=1&amp;amp;b=2"),
+        }
+        assert len(await port.profiles()) == 1
+        assert await port.stream_uri("p1") == f"rtsp://{camera.host}:8554/ch?a=1&b=2"
+        assert trap.asked == []
+
+
+@pytest.mark.parametrize("uri", ["", "nonsense", "http://h/stream", "rtsp://", "rtsp://h:port/x"])
+async def test_a_stream_that_is_none_is_odd(camera: OddCamera, port: OnvifPort, uri: str) -> None:
+    camera.answers |= {"device GetServices": services(), "device GetStreamUri": stream_uri1(uri)}
+    with pytest.raises(CameraSpeaksOddly):
+        await port.stream_uri("p1")
+
+
+async def test_a_service_at_a_port_where_nobody_answers_is_asked_at_the_devices_own(
+    camera: OddCamera, port: OnvifPort
+) -> None:
+    """Behind a forwarded port a camera tells the port it knows."""
+    camera.answers |= {
+        "device GetServices": services(("ver10/media", f"http://{camera.host}:1/onvif/media")),
+        "media GetProfiles": MEDIA1_PROFILES.format(encoding="H264"),
+    }
+    assert len(await port.profiles()) == 1
+
+
+async def test_a_clock_behind_a_login_is_left_alone(camera: OddCamera) -> None:
+    """It is measured without credentials or not at all (ONVIF Core 8.3.5 wants it answered to everybody)."""
+    camera.answers["device GetSystemDateAndTime"] = lambda _: page("<html>log in</html>", 401)
+    async with asking(camera, LOGIN) as port:
+        assert await port.clock() is None
+    assert camera.logins == 0
+
+
+async def test_a_clock_years_behind_is_measured(camera: OddCamera, port: OnvifPort) -> None:
+    offset = await port.clock()
+    assert offset is not None
+    assert offset < -8 * 365 * 86_400 * 1_000_000
+
+
+@pytest.mark.parametrize("status", [400, 200, 500])
+async def test_a_refusal_by_fault_is_answered_with_a_token(camera: OddCamera, status: int) -> None:
+    def wants_token(content: bytes) -> web.Response:
+        if b"UsernameToken" not in content:
+            return fault("NotAuthorized", status)
+        assert b"+00:00" not in content  # some firmware takes Zulu time alone
+        return web.Response(body=envelope(IDENTITY), content_type="application/soap+xml")
+
+    camera.answers["device GetDeviceInformation"] = wants_token
+    async with asking(camera, LOGIN) as port:
+        assert (await port.identity()).serial == "SERIAL-ODD"
+        asked = len(camera.asked)
+        await port.identity()
+        assert len(camera.asked) == asked + 1  # the scheme is remembered
+
+
+async def test_credentials_are_never_sent_where_only_basic_is_offered(camera: OddCamera) -> None:
+    """Basic would show the password to the network; a token does not."""
+
+    def basic(content: bytes) -> web.Response:
+        return web.Response(status=401, headers={"WWW-Authenticate": 'Basic realm="x"'}, text="<html>")
+
+    camera.answers["device GetDeviceInformation"] = basic
+    async with asking(camera, LOGIN) as port:
+        with pytest.raises(CameraRefusesLogin):
+            await port.identity()
+    assert camera.logins == 1  # the token
+
+
+async def test_nobody_at_the_address_is_unreachable(camera: OddCamera, port: OnvifPort) -> None:
+    camera.answers["device GetDeviceInformation"] = lambda _: web.Response(status=503)
+    with pytest.raises(CameraUnreachable):
+        await port.identity()
+    async with OnvifClients(SystemClock(), lambda _: None) as clients:
+        with pytest.raises(CameraUnreachable) as gone:
+            await clients.port("c-odd", f"http://{camera.host}:1/onvif/device").identity()
+    assert camera.host not in str(gone.value)
+
+
+async def test_a_camera_that_never_answers_is_given_up(camera: OddCamera, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onvif_wire, "TOTAL_SECONDS", 0.3)
+
+    async def answer_never(request: web.Request) -> web.StreamResponse:
+        reply = web.StreamResponse()
+        await reply.prepare(request)
+        await reply.write(b"<")
+        await request.content.iter_any().__anext__()
+        while not request.transport.is_closing() if request.transport is not None else False:
+            await SystemClock().sleep(0.01)
+        return reply
+
+    monkeypatch.setattr(camera, "answer", answer_never)
+    async with serving(camera), asking(camera) as port:
+        with pytest.raises(CameraUnreachable, match="did not answer"):
+            await port.identity()
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> ssl.SSLContext:
+    """What a camera shows: signed by itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "camera")])
+    start = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+    made = x509.CertificateBuilder(name, name, key.public_key(), 1, start, start + datetime.timedelta(days=36500))
+    (tmp_path / "cert.pem").write_bytes(made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    (tmp_path / "key.pem").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    return context
+
+
+async def test_a_certificate_is_verified_unless_told_otherwise(certificate: ssl.SSLContext) -> None:
+    odd = OddCamera()
+    odd.scheme = "https"
+    async with serving(odd, certificate):
+        async with asking(odd, LOGIN) as port:
+            with pytest.raises(CameraSpeaksOddly, match="certificate"):
+                await port.identity()
+        assert odd.asked == []
+        async with asking(odd, LOGIN, tls=False) as port:
+            assert (await port.identity()).serial == "SERIAL-ODD"
