@@ -5,6 +5,7 @@ Each is stopped by its own process handle; a broker that is not installed makes 
 
 import asyncio
 import contextlib
+import getpass
 import json
 import shutil
 import signal
@@ -127,9 +128,11 @@ class Mosquitto(BrokerProcess):
                         if any(line.startswith("allow_anonymous") for line in self.lines)
                         else ("allow_anonymous true",)
                     ),
+                    f"user {getpass.getuser()}",  # root would become another user, who cannot read these files
                     f"persistence {'true' if self.persistence else 'false'}",
                     f"persistence_location {self.folder}/",
-                    "max_queued_messages 0",
+                    # Not 0 for "no limit": with that, 2.0.11 cuts off whoever publishes what the rules deny.
+                    "max_queued_messages 100000",
                     *self.lines,
                     "",
                 )
@@ -200,7 +203,7 @@ async def listening(port: int, *, client_id: str = "ear", ear: Ear | None = None
         while True:
             try:
                 async with aiomqtt.Client(
-                    "127.0.0.1", port, identifier=client_id, clean_session=False, keepalive=5
+                    "127.0.0.1", port, identifier=client_id, clean_session=False, keepalive=5, timeout=2
                 ) as client:
                     await client.subscribe("edged/#", qos=1)
                     ready.set()

@@ -27,6 +27,7 @@ V5, V311 = aiomqtt.ProtocolVersion.V5, aiomqtt.ProtocolVersion.V311
 # Longer than a network blip, shorter than anybody's patience: a reconnect within it needs no death.
 SESSION_EXPIRY_SECONDS = 60
 WINDOW = 20  # messages in flight; mosquitto's default Receive Maximum
+HANDSHAKE_SECONDS = 5.0
 _OTHER_VERSION = {1, 132}  # CONNACK: unacceptable protocol version (3.1.1), unsupported protocol version (5)
 _LOGIN = {4, 5, 134, 135, 138, 140}  # CONNACK: bad login, not authorised, banned, bad authentication method
 
@@ -49,6 +50,18 @@ class OtherVersion(TryAgain):
     """The broker does not speak the MQTT version asked for."""
 
     code = "MQT-003"
+
+
+class _TlsSocket(ssl.SSLSocket):
+    """Closes itself when the handshake fails and does not wait for it for ever: paho does neither."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        self.settimeout(HANDSHAKE_SECONDS)
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
 
 
 class Link(aiomqtt.Client):
@@ -89,14 +102,11 @@ class Link(aiomqtt.Client):
             timeout=timeout,
             keepalive=round(config.keepalive),
             max_queued_incoming_messages=100,
-            tls_params=aiomqtt.TLSParameters(ca_certs=None if config.ca_file is None else str(config.ca_file))
-            if config.tls
-            else None,
         )
         self.version = version
         self.window = WINDOW
         self.pending_calls_threshold = 1_000_000
-        self._login = config.login
+        self._config = config
         self._acks: dict[int, asyncio.Future[int]] = {}
         self._abandoned = False
         self._client.connect_timeout = timeout
@@ -165,8 +175,17 @@ class Link(aiomqtt.Client):
     def _client_connect(self) -> None:
         # Runs in an executor thread: files are read and names resolved here, never on the event loop.
         try:
-            if self._login is not None:
-                self._client.username_pw_set(self._login.username, _password(self._login))
+            if self._config.login is not None:
+                self._client.username_pw_set(self._config.login.username, _password(self._config.login))
+            if self._config.tls:
+                context = ssl.create_default_context(cafile=self._config.ca_file)
+                context.sslsocket_class = _TlsSocket
+                self._client.tls_set_context(context)
+        except OSError as error:
+            raise BrokerRefuses(
+                f"mqtt.login or mqtt.ca_file cannot be used ({error.strerror})", hint="correct or repair the file"
+            ) from error
+        try:
             super()._client_connect()
         except ssl.SSLError as error:
             raise BrokerRefuses(f"the broker's TLS certificate is not accepted ({error.reason})") from error
