@@ -10,10 +10,7 @@ import sys
 from amqtt.broker import Broker
 from amqtt.errors import BrokerError
 
-CONFIG = {
-    "listeners": {"default": {"type": "tcp", "bind": ""}},
-    "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
-}
+PLUGINS = {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}}
 
 
 def main(argv: list[str]) -> int:
@@ -34,8 +31,8 @@ async def _serve(port: int) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    listeners = {"default": {**CONFIG["listeners"]["default"], "bind": f"127.0.0.1:{port}"}}
-    broker = Broker({**CONFIG, "listeners": listeners})
+    listener = {"type": "tcp", "bind": f"127.0.0.1:{port}"}
+    broker = Broker({"listeners": {"default": listener}, "plugins": PLUGINS})
     await broker.start()
     print(json.dumps({"ready": True, "port": port}), flush=True)
     await stop.wait()

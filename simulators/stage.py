@@ -62,7 +62,9 @@ class Stage:
         self.config = folder / "edged.toml"
         self.log = folder / "edged.log"
         self.broker_port = _free_port()
-        self.broker_name = "mosquitto" if shutil.which("mosquitto") else "embedded"
+        # Debian puts it where only root's PATH looks.
+        self._mosquitto = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
+        self.broker_name = "mosquitto" if self._mosquitto else "embedded"
         self._cameras = cameras
         self._control = ""
         self._edged: Process | None = None
@@ -133,10 +135,10 @@ class Stage:
         return json.loads(out)
 
     async def _start_broker(self) -> None:
-        if self.broker_name == "mosquitto":
+        if self._mosquitto:
             settings = self.folder / "mosquitto.conf"
             settings.write_text(f"listener {self.broker_port} 127.0.0.1\nallow_anonymous true\npersistence false\n")
-            await self._start("mosquitto", "-c", str(settings))
+            await self._start(self._mosquitto, "-c", str(settings))
             await self._until_listening()
         else:
             broker = await self._start(

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from edged.app.house import House
+from edged.app.house import live
 from edged.base.clock import SystemClock
 from edged.base.errors import EdgedError, Fatal
 from edged.base.files import make_folder
@@ -73,10 +73,9 @@ async def _serve(config: Config, external_recorder: bool, log_level: str) -> int
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked_to_stop)
-    house = House(config, SystemClock(), external_recorder=external_recorder, log_level=log_level)
     code = 0
     try:
-        await house.live(stop)
+        await live(config, SystemClock(), stop, external_recorder=external_recorder, log_level=log_level)
     except* EdgedError as failed:
         for error in _leaves(failed):
             log.critical("[%s] %s", getattr(error, "code", "EDG-000"), error)

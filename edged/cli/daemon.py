@@ -87,7 +87,7 @@ def _check(arguments: argparse.Namespace) -> int:
                 complain(problem)
         return 2
     packs = load_packs(config.retention.rule_packs or shipped_packs())
-    known = config.site.jurisdiction in packs
+    known = packs.known(config.site.jurisdiction)
     if arguments.json:
         print_json({"ok": True, "problems": [], "jurisdiction_known": known})
         return 0

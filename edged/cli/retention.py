@@ -87,6 +87,6 @@ def _explain(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(answer)
         return 0
-    print(f"{answer['segment']}: {answer['verdict']}")
-    print(answer["because"])
+    for one in answer["explanations"]:
+        print(f"{one['segment'] or '-'}: {one['standing']}; {one['because']}")
     return 0

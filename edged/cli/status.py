@@ -22,14 +22,23 @@ def _status(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(health)
         return 0 if health["ok"] else 1
-    print(f"recording {health['recording']} of {health['cameras']} cameras; open outages: {health['open_outages']}")
+    print(
+        f"recording {health['cameras_recording']} of {health['cameras']} cameras, {health['outages_open']} outages open"
+    )
     print_table(
         ("VOLUME", "STATE", "FREE", "SIZE"),
         [
-            (v["volume"], v["reason"] or "good", bytes_for_people(v["free_bytes"]), bytes_for_people(v["size_bytes"]))
+            (
+                v["volume"],
+                v["reason"] or ("good" if v["online"] else "offline"),
+                bytes_for_people(v["free_bytes"]),
+                bytes_for_people(v["size_bytes"]),
+            )
             for v in health["volumes"]
         ],
     )
     for problem in health["problems"]:
-        print(f"! {problem}")
+        print(f"! {problem.replace('_', ' ')}")
+    for camera in health["cameras_not_recording"]:
+        print(f"! {camera} is not being recorded")
     return 0 if health["ok"] else 1

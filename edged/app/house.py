@@ -1,0 +1,263 @@
+"""The wiring diagram: what there is, who is handed what, in which order it begins and ends.
+
+Recording comes first: the assignment is written before anything that can be slow (I6). Deletion comes last: the sweep
+begins only once the journals have been read and compared with the disks, so that a lost index never deletes.
+"""
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+from edged import __version__
+from edged.app.child import RecorderChild
+from edged.app.keeper import Keeper
+from edged.app.survey import Deletions, Survey, fresh_within_us
+from edged.app.watch import Watch
+from edged.archive import outbox
+from edged.archive.database import Database
+from edged.archive.intake import Intake
+from edged.archive.ledger import LedgerKind, append
+from edged.archive.reconcile import reconcile
+from edged.archive.volumes import Volume, open_volumes
+from edged.base.clock import Clock
+from edged.base.sdnotify import notify
+from edged.base.tasks import Backoff, Progress, supervise
+from edged.base.worker import Worker
+from edged.config import Config
+from edged.discover.onvif_client import OnvifClients
+from edged.discover.scout import Scout
+from edged.law.deadlines import Deadlines
+from edged.law.packs import load_packs, shipped_packs
+from edged.law.site import SiteLaw
+from edged.model import RecorderStatus
+from edged.outage.desk import OutageDesk
+from edged.outage.detect import Thresholds
+from edged.record.process import assignment_path, status_socket_path
+from edged.report.api import Api
+from edged.report.feed import StateFeed
+from edged.report.health import Snapshot, status_line
+from edged.report.mqtt import MqttReporter
+from edged.report.watchdog import Watchdog
+from edged.retain.disk import SweptVolume
+from edged.retain.gate import Gate
+from edged.retain.holds import Holds
+from edged.retain.ntp import kernel_ntp_synchronised
+from edged.retain.stamp import Stamper
+from edged.retain.sweep import Sweep, SweepReport
+
+log = logging.getLogger(__name__)
+
+HEALTH_EVERY_SECONDS = 30.0  # where no broker is configured nobody hears it, but the feed goes on
+
+
+class _Stop(Exception):
+    """Raised inside the task tree to end it in order; split off from real failures outside."""
+
+
+async def live(config: Config, clock: Clock, stop: asyncio.Event, *, external_recorder: bool, log_level: str) -> None:
+    """Run one controller until `stop`. A defect or a Fatal passes through, alone or in an exception group."""
+    # Read before anything begins: a bad rule pack must not be found out in the middle of it.
+    packs = load_packs(config.retention.rule_packs or shipped_packs())
+    law = SiteLaw(packs, config.site.jurisdiction, config.site.timezone, round(config.retention.grace))
+    database = Database(config.recorder.state_dir / "index.sqlite3")
+    try:
+        volumes = await database.write(_open, config, clock.wall_us())
+        for volume in volumes:
+            if volume.fenced:
+                log.error("volume %s is not used: %s", volume.id, volume.fenced)
+        house = House(config, clock, database, volumes, law, external_recorder=external_recorder, log_level=log_level)
+        await house.run(stop)
+        await database.write(append, clock.wall_us(), LedgerKind.DAEMON_STOP, {"version": __version__})
+    finally:
+        database.close()
+
+
+def _open(connection: sqlite3.Connection, config: Config, now_us: int) -> list[Volume]:
+    append(connection, now_us, LedgerKind.DAEMON_START, {"version": __version__})
+    outbox.switch(connection, config.mqtt is not None)
+    return open_volumes(connection, [(volume.id, volume.path) for volume in config.volume], now_us)
+
+
+class House:
+    """Everything of one controller, built in the order of the stations."""
+
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock,
+        database: Database,
+        volumes: Sequence[Volume],
+        law: SiteLaw,
+        *,
+        external_recorder: bool,
+        log_level: str,
+    ) -> None:
+        recorder = config.recorder
+        self.config, self.clock, self.database, self.volumes, self.law = config, clock, database, volumes, law
+        self.progress = Progress(clock)
+        # record
+        self.stamper = Stamper(law, clock, config.site.place)
+        self.keeper = Keeper(
+            config, database, clock, volumes, assignment_path(recorder.state_dir, recorder.id), self.stamper.know
+        )
+        self.watch = Watch(clock, status_socket_path(recorder.runtime_dir, recorder.id))
+        self.child = None if external_recorder else RecorderChild(config, clock, log_level, self.watch.latest)
+        # discover
+        self.clients = OnvifClients(clock, self.keeper.login_for)
+        self.scout = Scout(config.discovery, clock, self.clients.port, self.keeper.found, known=self.keeper.known)
+        # archive
+        self.intake = Intake(database, clock, volumes, self.stamper, law.tz, self.progress.expect("intake", 120))
+        # retain
+        workers = {volume.id: Worker(f"volume-{volume.id}") for volume in volumes}
+        swept = [
+            SweptVolume(volume, workers[volume.id], configured.reserve)
+            for volume, configured in zip(volumes, config.volume, strict=True)
+            if not volume.fenced
+        ]
+        gate = Gate()
+        self.holds = Holds(database, clock, gate, workers)
+        self.deletions = Deletions()
+        self.sweep = Sweep(
+            database,
+            clock,
+            law,
+            swept,
+            gate,
+            ntp=kernel_ntp_synchronised,
+            batch=config.retention.batch,
+            every_s=config.retention.sweep_every,
+            on_pass=self._swept,
+        )
+        # outage
+        self.desk = OutageDesk(
+            database,
+            clock,
+            Thresholds.of(config.outage, recorder.fragment),
+            self._deadlines_for,
+            lambda _: self._wake(),
+        )
+        # report
+        self.watchdog = Watchdog(clock, self.progress, lambda: status_line(self.snapshot()))
+        self.mqtt = self._mqtt()
+        self.survey = Survey(
+            config,
+            database,
+            clock,
+            law,
+            [(volume, Worker(f"space-{volume.id}")) for volume in volumes],
+            self.desk,
+            self.deletions,
+            status=self.watch.latest,
+            tally=self.mqtt.tally if self.mqtt else None,
+            lag_us=lambda: self.watchdog.lag_us,
+            fresh_us=fresh_within_us(config),
+        )
+        self.feed = StateFeed(
+            database=database,
+            clock=clock,
+            snapshot=self.snapshot,
+            health_every=config.mqtt.health_every if config.mqtt else HEALTH_EVERY_SECONDS,
+            wake=self._wake,
+            beat=self.progress.expect("state feed", 60),
+        )
+        self.api = Api(self, look_around=self.scout.once if config.discovery.enabled else None)
+
+    def snapshot(self) -> Snapshot:
+        """The box as of now."""
+        return self.survey.snapshot()
+
+    def status(self) -> RecorderStatus | None:
+        """The recorder's last word, or None."""
+        return self.watch.latest()
+
+    @property
+    def roster(self) -> Keeper:
+        """Who changes the roster, under the API's word for it."""
+        return self.keeper
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """The task tree, from the first assignment to the last farewell."""
+        await self.keeper.begin()
+        try:
+            async with self.clients, asyncio.TaskGroup() as tree:
+
+                def begin(name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+                    return tree.create_task(work, name=name)
+
+                if self.child is not None:
+                    begin("recorder", supervise("recorder", self.child.run, self.clock, backoff=Backoff(0.5, 10)))
+                begin("status", supervise("status", self.watch.listen, self.clock, backoff=Backoff(0.2, 1)))
+                begin("watchdog", self.watchdog.run())
+                await self.survey.look()
+                async with self.api:
+                    # Ready for requests; the journals may take their time on a long absence.
+                    notify("READY=1")
+                    begin("survey", self.survey.run(self.progress.expect("survey", 60)))
+                    begin("outage", self.watch.judge(self.desk, self.progress.expect("outage", 60)))
+                    if self.config.discovery.enabled:
+                        begin("scout", supervise("scout", self.scout.run, self.clock))
+                    telling = begin("mqtt", self.mqtt.run()) if self.mqtt is not None else None
+                    begin("states", self.feed.run())
+                    begin("archive", self._keep_archive(tree))
+                    await stop.wait()
+                    notify("STOPPING=1")
+                    log.info("stopping")
+                    await self._farewell()
+                    if self.mqtt is not None and telling is not None:
+                        self.mqtt.stop()
+                        await telling
+                raise _Stop
+        except* _Stop:
+            log.info("stopped in order")
+        finally:
+            self.intake.close()
+
+    async def _keep_archive(self, tree: asyncio.TaskGroup) -> None:
+        """Catch up, compare with the disks, and only then let the sweep begin."""
+        await self.intake.catch_up()
+        tree.create_task(self.intake.run(), name="intake")
+        await reconcile(
+            self.database,
+            self.volumes,
+            self.clock,
+            settle=self.intake.catch_up,
+            on_progress=self.progress.expect("reconcile", 24 * 3600),
+        )
+        await supervise("sweep", self.sweep.run, self.clock, backoff=Backoff(10, 600))
+
+    async def _farewell(self) -> None:
+        """End the recorder that is ours, and index what it sealed on its way out."""
+        if self.child is not None:
+            await self.child.stop()
+            await self.intake.catch_up()
+
+    def _mqtt(self) -> MqttReporter | None:
+        if self.config.mqtt is None:
+            return None
+        return MqttReporter(
+            self.config.mqtt,
+            site=self.config.site.id,
+            recorder=self.config.recorder.id,
+            database=self.database,
+            clock=self.clock,
+            snapshot=self.snapshot,
+        )
+
+    def _wake(self) -> None:
+        if self.mqtt is not None:
+            self.mqtt.wake()
+
+    def _swept(self, report: SweepReport) -> None:
+        self.stamper.follow(report.time.retention_us)
+        self.deletions.add(report)
+
+    def _deadlines_for(self, camera: str) -> Deadlines:
+        outage = self.config.outage
+        return self.law.deadlines(
+            self.keeper.place_of(camera),
+            self.clock.wall_us(),
+            outage.contract_report_within,
+            outage.contract_attend_within,
+        )

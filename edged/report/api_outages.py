@@ -1,0 +1,55 @@
+"""API: outages, and what people enter about them."""
+
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from edged.outage.duties import Incident
+from edged.outage.view import document
+from edged.report.requests import parse_time, read_body
+
+if TYPE_CHECKING:
+    from edged.report.api import Rooms
+
+
+def add_routes(app: web.Application, rooms: "Rooms") -> None:
+    """GET outages and one of them; POST report, attended, restored."""
+    handlers = _Outages(rooms)
+    app.router.add_get("/v1/outages", handlers.listing)
+    app.router.add_get("/v1/outages/{outage}", handlers.show)
+    app.router.add_post("/v1/outages/{outage}/report", handlers.report)
+    app.router.add_post("/v1/outages/{outage}/attended", handlers.attended)
+    app.router.add_post("/v1/outages/{outage}/restored", handlers.restored)
+
+
+class _Outages:
+    def __init__(self, rooms: "Rooms") -> None:
+        self._desk = rooms.desk
+
+    async def listing(self, request: web.Request) -> web.Response:
+        incidents = await self._desk.incidents(open_only="all" not in request.query)
+        return web.json_response({"outages": [document(incident) for incident in incidents]})
+
+    async def show(self, request: web.Request) -> web.Response:
+        incident, history = await self._desk.show(request.match_info["outage"])
+        return web.json_response(document(incident, history))
+
+    async def report(self, request: web.Request) -> web.Response:
+        body = await read_body(request, texts=("to", "received_by"), optional=("at",))
+        return _told(await self._desk.report(request.match_info["outage"], body["to"], body["received_by"], _at(body)))
+
+    async def attended(self, request: web.Request) -> web.Response:
+        body = await read_body(request, texts=("by",), optional=("at",))
+        return _told(await self._desk.attended(request.match_info["outage"], body["by"], _at(body)))
+
+    async def restored(self, request: web.Request) -> web.Response:
+        body = await read_body(request, texts=("by",))
+        return _told(await self._desk.restored(request.match_info["outage"], body["by"]))
+
+
+def _at(body: dict[str, Any]) -> int | None:
+    return parse_time(str(body["at"]), "at") if body.get("at") is not None else None
+
+
+def _told(incident: Incident) -> web.Response:
+    return web.json_response(document(incident))
