@@ -10,7 +10,6 @@ from edged.archive.database import transact
 from edged.archive.indexing import floor_no
 from edged.archive.journal import encode
 from edged.archive.layout import journal_path, segment_path
-from edged.archive.schema import DOOMED, MISSING, SEALED
 from edged.archive.volumes import Volume, open_volumes
 from edged.base.clock import DAY, MINUTE
 from edged.model import (
@@ -28,7 +27,6 @@ from edged.model import (
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 T0 = 1_790_000_000_000_000  # 2026-09-21 14:13:20 UTC
 FLOOR = Floor(days=30, rules=("art-x",))
-__all__ = ["DOOMED", "MISSING", "SEALED"]
 
 
 def stamp(camera: str, end_us: int) -> tuple[Floor, int]:

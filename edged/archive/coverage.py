@@ -36,12 +36,13 @@ class Turn(IntEnum):
     STREAM_UP = 5
 
 
-# In force after the turn, until the next one. A STREAM_DOWN names its own; a STREAM_UP ends none.
+# In force after the turn, until the next one. A STREAM_DOWN names its own; a STREAM_UP inside a gap changes nothing.
 _AFTER = {
     Turn.REMOVED: Cause.PLANNED,
     Turn.RECORDER_STOP: Cause.RECORDER,
     Turn.RECORDER_START: Cause.RECORDER,  # it owes the first frame, unless a cause follows that explains why not
     Turn.ADOPTED: Cause.RECORDER,
+    Turn.STREAM_UP: Cause.UNKNOWN,
 }
 _PROMISES = {Turn.RECORDER_START, Turn.ADOPTED, Turn.STREAM_UP}
 # These tell why a promise made before them was not kept.

@@ -12,7 +12,9 @@ from typing import NamedTuple
 import pytest
 
 from edged.archive.database import open_database
-from tests.archive_kit import DAY, DOOMED, MINUTE, T0, put_hold, put_rows
+from edged.archive.schema import DOOMED
+from edged.base.clock import DAY, MINUTE
+from tests.archive_kit import T0, put_hold, put_rows
 
 DOOM = "UPDATE segment SET state = 2"
 RELEASE = "UPDATE hold SET release2_by = 'bob', released_us = 2"

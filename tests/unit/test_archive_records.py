@@ -14,9 +14,10 @@ from edged.archive import roster, segments
 from edged.archive.database import open_database, transact
 from edged.archive.indexing import index_facts
 from edged.archive.ledger import LedgerKind, append, entries
+from edged.base.clock import DAY, MINUTE
 from edged.base.spans import Span
 from edged.model import CameraState, StreamKind
-from tests.archive_kit import DAY, MINUTE, SHANGHAI, T0, make_volume, put_hold, row_of_segments, sealed, stamp
+from tests.archive_kit import SHANGHAI, T0, make_volume, put_hold, row_of_segments, sealed, stamp
 
 
 @pytest.fixture
