@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,8 +38,10 @@ def a_camera(number: int, **changes: Any) -> CameraHealth:
     return CameraHealth(**(facts | changes))
 
 
-def a_snapshot(cameras: int = 2, **changes: Any) -> Snapshot:
-    """A box that is well."""
+def a_snapshot(cameras: int | tuple[CameraHealth, ...] = 2, **changes: Any) -> Snapshot:
+    """A box that is well, with so many cameras or with these."""
+    if isinstance(cameras, int):
+        cameras = tuple(a_camera(number) for number in range(1, cameras + 1))
     facts: dict[str, Any] = {
         "at_us": STARTED_US + 6_000_000,
         "site": "site-a",
@@ -47,7 +49,7 @@ def a_snapshot(cameras: int = 2, **changes: Any) -> Snapshot:
         "version": "0.1.0",
         "started_us": STARTED_US,
         "recorder_online": True,
-        "cameras": tuple(a_camera(number) for number in range(1, cameras + 1)),
+        "cameras": cameras,
         "retention_clock_trusted": True,
     }
     return Snapshot(**(facts | changes))
@@ -75,18 +77,22 @@ class Reporting:
 
 @contextlib.asynccontextmanager
 async def reporting(
-    port: int, path: Path, *, snapshot: Snapshot | None = None, config: Mapping[str, Any] | None = None, **options: Any
+    port: int,
+    path: Path,
+    *,
+    snapshot: Callable[[], Snapshot] = a_snapshot,
+    config: Mapping[str, Any] | None = None,
+    **options: Any,
 ) -> AsyncIterator[Reporting]:
     """Run a reporter against the broker on `port` until the block ends; then it is cut off, as by a crash."""
     database = Database(path)
-    settled = snapshot or a_snapshot()
     reporter = MqttReporter(
         MqttConfig.model_validate({"host": "127.0.0.1", "port": port, "keepalive": "5s", **(config or {})}),
         site="site-a",
         recorder="nvr",
         database=database,
         clock=SystemClock(),
-        snapshot=lambda: settled,
+        snapshot=snapshot,
         **({"timeout": 2.0, "longest_wait": 0.5, "will_delay_seconds": 0} | options),
     )
     task = asyncio.create_task(reporter.run())
@@ -100,7 +106,7 @@ async def reporting(
 
 
 async def _alone(port: int, path: Path, cameras: int) -> None:
-    async with reporting(port, path, snapshot=a_snapshot(cameras)) as running:
+    async with reporting(port, path, snapshot=lambda: a_snapshot(cameras)) as running:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.reporter.stop)
         await running.task
 

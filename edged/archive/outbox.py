@@ -54,8 +54,10 @@ def enqueue(
     """Queue `payload` (an object, or its JSON) for `topic`; returns its number, or 0 where no broker is configured.
 
     Call it inside the transaction of what it tells about. With `latest` it takes the place of the state of the same
-    topic that still waits.
+    topic that still waits. Raises ValueError where the text is not a JSON object.
     """
+    if isinstance(payload, str) and not isinstance(json.loads(payload), dict):
+        raise ValueError(f"a message is a JSON object; the one for {topic.partition('/')[0]} is not")
     if _meta(connection, _OFF) is not None:
         return 0
     text = payload if isinstance(payload, str) else json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
@@ -108,6 +110,11 @@ def acknowledged(connection: sqlite3.Connection, seqs: Sequence[int]) -> None:
             " WHERE json_extract(excluded.value, '$.seq') > json_extract(value, '$.seq')",
             (_KEPT + row["topic"], json.dumps(kept, ensure_ascii=False, separators=(",", ":"))),
         )
+
+
+def drop(connection: sqlite3.Connection, seqs: Sequence[int]) -> None:
+    """Take out messages that can never be sent."""
+    connection.executemany("DELETE FROM outbox WHERE seq = ?", [(seq,) for seq in seqs])
 
 
 def retained(connection: sqlite3.Connection, now_us: int) -> list[Queued]:

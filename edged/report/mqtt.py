@@ -152,7 +152,7 @@ class MqttReporter:
                 self.tally.connected = False
 
     async def _race(self, link: Link, session: Session) -> None:
-        speak = spawn("mqtt-speak", session.speak(birth_document(self._snapshot()), self._news, self._stopping))
+        speak = spawn("mqtt-speak", session.speak(lambda: birth_document(self._snapshot()), self._news, self._stopping))
         gone = spawn("mqtt-gone", link.wait_until_gone())
         try:
             done, _ = await asyncio.wait({speak, gone}, return_when=asyncio.FIRST_COMPLETED)

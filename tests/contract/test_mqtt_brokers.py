@@ -40,7 +40,7 @@ def an_outage(number: int, event: str = "opened") -> dict[str, Any]:
 async def test_a_birth_names_every_camera_and_comes_before_anything_else(broker: BrokerProcess, tmp_path: Path) -> None:
     async with (
         listening(broker.port) as ear,
-        reporting(broker.port, tmp_path / "index.db", snapshot=a_snapshot(3)) as running,
+        reporting(broker.port, tmp_path / "index.db", snapshot=lambda: a_snapshot(3)) as running,
     ):
         await running.say("outage/out-1", an_outage(1))
         await until(lambda: bool(ear.on("outage/")), "the outage is heard")
@@ -56,6 +56,23 @@ async def test_a_birth_names_every_camera_and_comes_before_anything_else(broker:
         assert outage["event"] == "opened"
         assert outage["seq"] == 2
         assert outage["boot_id"] == birth["boot_id"]
+
+
+async def test_a_camera_adopted_later_is_announced_by_another_birth(broker: BrokerProcess, tmp_path: Path) -> None:
+    adopted = [1]
+    async with (
+        listening(broker.port) as ear,
+        reporting(broker.port, tmp_path / "index.db", snapshot=lambda: a_snapshot(adopted[-1])) as running,
+    ):
+        await until(lambda: len(ear.on("birth")) == 1, "the birth")
+        adopted.append(2)
+        await running.say("camera/cam-2", camera_document(a_camera(2)), latest=True)
+        await running.say("camera/cam-1", camera_document(a_camera(1)), latest=True)
+        await until(lambda: len(ear.on("camera/")) == 2, "both states")
+        first, again = ear.on("birth")
+        assert again["cameras"] == ["cam-1", "cam-2"]
+        assert again["bd_seq"] == first["bd_seq"]
+        assert again["id"] != first["id"]
 
 
 async def test_states_are_retained_for_who_comes_late(broker: BrokerProcess, tmp_path: Path) -> None:
@@ -140,6 +157,8 @@ async def test_i9_a_whole_session_names_no_address_model_or_credential(broker: B
     async with listening(broker.port) as ear, reporting(broker.port, tmp_path / "index.db") as running:
         # Even somebody who puts them in, under names of their own or of ours, does not get them out.
         await running.say("outage/out-1", an_outage(1) | secrets | {"camera": "192.0.2.77"})
+        await running.say("camera/192.0.2.77", {"camera": "cam-1"}, latest=True)
+        await running.say("location/north-gate", {"camera": "cam-1"})
         await running.say("camera/cam-1", camera_document(a_camera(1, cause=Cause.STALLED)) | secrets, latest=True)
         await until(lambda: bool(ear.on("camera/")), "the state is heard")
         running.reporter.stop()
@@ -151,3 +170,5 @@ async def test_i9_a_whole_session_names_no_address_model_or_credential(broker: B
             assert secret not in everything
         assert not re.search(r"\d+\.\d+\.\d+\.\d+|(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}|://", everything)
         assert ear.on("camera/cam-1")[0]["cause"] == "stalled"
+        assert "location" not in everything
+        assert await running.waiting() == 0
