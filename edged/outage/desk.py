@@ -28,7 +28,7 @@ from edged.outage.detect import (
     Sustained,
     Thresholds,
 )
-from edged.outage.duties import Countdown, Incident, Step, incident
+from edged.outage.duties import Countdown, Duty, Incident, Outage, Step, incident
 
 log = logging.getLogger(__name__)
 
@@ -166,17 +166,18 @@ class OutageDesk:
         self._open = {
             camera: incident(known.outage, self._countdown, now_us, mono_us) for camera, known in self._open.items()
         }
-        if all(duty.name in known.outage.missed for known in self._open.values() for duty in known.overdue):
-            return []
-        return await self._write(self._miss, now_us, mono_us)
+        missed = [
+            (known.outage, duty)
+            for known in self._open.values()
+            for duty in known.overdue
+            if duty.name not in known.outage.missed
+        ]
+        return await self._write(self._miss, missed, now_us, mono_us) if missed else []
 
-    def _miss(self, connection: sqlite3.Connection, now_us: int, mono_us: int) -> list[Change]:
-        happened = []
-        for known in self._open.values():
-            for duty in known.overdue:
-                if duty.name not in known.outage.missed:
-                    event = entries.miss(connection, known.outage, duty, now_us)
-                    happened.append((known.outage.id, event))
+    def _miss(
+        self, connection: sqlite3.Connection, missed: Iterable[tuple[Outage, Duty]], now_us: int, mono_us: int
+    ) -> list[Change]:
+        happened = [(outage.id, entries.miss(connection, outage, duty, now_us)) for outage, duty in missed]
         return self._enqueue(connection, list(dict.fromkeys(happened)), now_us, mono_us)
 
     # --- entries by people ----------------------------------------------------------------------------------------

@@ -163,14 +163,10 @@ class Detector:
         passed = mono_us - before[1]
         if passed > STALLED_US:
             self._baseline_mono_us = mono_us
-            self._lose_sight()
+            self._blind = True
         if abs(now_us - before[0] - passed) > STEP_US:
             self._excuse(_Excuse.STEPPED, mono_us)
-            self._lose_sight()
-
-    def _lose_sight(self) -> None:
-        self._blind = True
-        self._good_mono_us = None  # what nobody watched does not count towards the proof
+            self._blind = True
 
     def _doubt_the_recorder(self, mono_us: int, alive: bool) -> None:
         if alive != self._alive:
@@ -187,14 +183,11 @@ class Detector:
     def _advance(self, committed_us: int, now_us: int, mono_us: int) -> bool:
         """Take note of newly committed footage; whether it is fresh, or old frames that were only written late."""
         before, last = self._committed_us, self._last_good_mono_us
-        if before is not None and committed_us < before:
-            good = mono_us  # a new run after the wall clock stepped back: its age cannot be told from labels
-        else:
-            good = mono_us - max(0, now_us - committed_us)
-            if before is not None and last is not None:
-                # Should the wall clock have stepped forward, the label looks old; footage still cannot age faster
-                # than it was recorded.
-                good = max(good, last + committed_us - before)
+        good = mono_us - max(0, now_us - committed_us)
+        if before is not None and last is not None:
+            # After a step of the wall clock the labels may be old for a while; footage still does not age faster than
+            # it is recorded.
+            good = max(good, last + committed_us - before)
         self._committed_us = committed_us
         self._last_good_mono_us = min(mono_us, good)
         if mono_us - self._last_good_mono_us >= self._limits.suspect_after_us:
@@ -263,11 +256,9 @@ class Detector:
 
     def _returning(self, status: StreamStatus) -> list[Happening]:
         if self._good_since_us is not None and not self._blind:
-            if self._good_mono_us is None:
-                self._good_mono_us = self._last_good_mono_us
             return []
         happened: list[Happening] = []
-        self._good_mono_us = self._last_good_mono_us
+        self._good_mono_us = self._last_good_mono_us  # what nobody watched does not count towards the proof
         streaming_since = status.since_us if status.state is StreamState.STREAMING else None
         if self._good_since_us is not None:
             if streaming_since is not None and streaming_since <= self._good_since_us:

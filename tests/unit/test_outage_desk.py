@@ -89,6 +89,14 @@ async def test_t0_is_moved_on_to_footage_the_index_has_and_the_status_had_not(si
     assert {outage.cause for outage in found.values()} == {Cause.RECORDER}
 
 
+async def test_footage_labelled_later_than_now_says_nothing_about_t0(site: Site) -> None:
+    """The wall clock was stepped back since it was recorded."""
+    now_us = site.clock.wall_us()
+    await end_footage(site, "cam-a", Span(now_us - HOUR, now_us + HOUR))
+    outage = (await site.lose_one()).outage
+    assert outage.t0_us == site.feeds["cam-a"].committed_us
+
+
 async def test_law_12_18_a_daemon_dead_for_three_hours_back_dates_t0(site: Site) -> None:
     """LAW 12, item 18: the controller was away, and the feed was lost soon after it went."""
     await site.second(5)
@@ -228,6 +236,7 @@ async def test_attendance_one_second_late_is_late(site: Site) -> None:
     await site.desk.report(outage.id, "repair_unit", "person one")
     await site.desk.report(outage.id, "superior_department", "person one")
     assert events(await site.second(2 * 3600 + 1)) == ["attendance_overdue"]
+    assert [step.event for step in (await site.desk.show(outage.id))[1]][-1] == "attendance_overdue"
     late = await site.desk.attended(outage.id, "person one")
     assert late.attendance.standing is Standing.LATE
 
@@ -267,6 +276,15 @@ async def test_i5_the_index_refuses_another_beginning_or_deadline(site: Site) ->
 
 def _move_on(connection: sqlite3.Connection, column: str) -> None:
     connection.execute(f"UPDATE outage SET {column} = {column} + 1")
+
+
+async def test_each_missed_deadline_is_written_down_once(site: Site) -> None:
+    outage = (await site.lose_one()).outage
+    await site.desk.report(outage.id, "repair_unit", "person one")
+    await site.second(2 * 3600 + 60)
+    steps = [step.event for step in (await site.desk.show(outage.id))[1]]
+    assert steps == ["opened", "report_received", "report_superior_department_overdue", "attendance_overdue"]
+    assert view.overdue_words(site.desk.overdue()[0]) == ["report", "attendance"]
 
 
 # --- restoration ----------------------------------------------------------------------------------------------------

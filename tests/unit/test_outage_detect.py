@@ -216,6 +216,16 @@ def test_a_step_of_the_wall_clock_does_not_accuse(watch: Watch, step: int) -> No
 
 
 @pytest.mark.parametrize("step", [-3 * DAY, -HOUR, HOUR, 40 * DAY])
+def test_frames_still_labelled_by_the_old_clock_are_frames(watch: Watch, step: int) -> None:
+    watch.delivering(20)
+    watch.step_wall(step // SECOND)
+    for _ in range(30):
+        watch.committed_us = watch.now_us - step
+        watch.look(stream(watch.committed_us))
+    assert watch.seen == []
+
+
+@pytest.mark.parametrize("step", [-3 * DAY, -HOUR, HOUR, 40 * DAY])
 def test_a_step_during_the_silence_moves_the_beginning_with_the_clock(watch: Watch, step: int) -> None:
     watch.delivering(20)
     watch.silent(3)
@@ -245,6 +255,16 @@ def test_a_recorder_that_restarts_gives_its_cameras_time_to_connect(watch: Watch
         watch.look(connecting)
     watch.since_us = watch.now_us
     watch.delivering(10)
+    assert not any(isinstance(what, Opened) for what in watch.seen)
+
+
+def test_every_restart_with_frames_in_between_is_forgiven_anew(watch: Watch) -> None:
+    watch.delivering(20)
+    for _ in range(5):
+        watch.recorder_away(4)
+        watch.silent(6)
+        watch.since_us = watch.now_us
+        watch.delivering(10)
     assert not any(isinstance(what, Opened) for what in watch.seen)
 
 
