@@ -144,7 +144,7 @@ def _between(window: Span, present: Sequence[Span], outer: Span) -> list[Span]:
 
 def _explain(missing: Span, turns: Sequence[Fact]) -> Iterator[Gap]:
     """`missing` cut at the facts inside it, each piece with its cause."""
-    first = bisect_right(turns, missing.start_us, key=_at)
+    first = bisect_left(turns, missing.start_us, key=_at)
     last = bisect_right(turns, missing.end_us, key=_at)
     cause, promised = Cause.UNKNOWN, True
     if first:
