@@ -58,9 +58,11 @@ def document(incident: Incident, history: list[Step] | None = None) -> dict[str,
     """The outage as the API and the CLI show it, with its history where given.
 
     ``report`` is met when both addressees have acknowledged; each stands under ``to``. ``standing`` says how a duty
-    stands (see `duties.Standing`); ``overdue`` also stays true for what was done late or never.
+    stands (see `duties.Standing`); ``overdue`` also stays true for what was done late or never; ``seconds_left`` of
+    what was never done is what was left when the feed came back.
     """
     outage = incident.outage
+    ended_us = outage.restored_us if outage.restored_us is not None else outage.closed_us
     told: dict[str, Any] = {
         "id": outage.id,
         "camera": outage.camera,
@@ -71,11 +73,11 @@ def document(incident: Incident, history: list[Step] | None = None) -> dict[str,
         "opened": utc(outage.opened_us),
         "detected_after_s": round((outage.opened_us - outage.t0_us) / SECOND, 3),
         "report": {
-            **_duty(_last(incident.reports)),
+            **_duty(_last(incident.reports), ended_us),
             "met": _utc_or_none(_both_done_us(incident)),
-            "to": {duty.name.value.removeprefix("report_"): _duty(duty) for duty in incident.reports},
+            "to": {duty.name.value.removeprefix("report_"): _duty(duty, ended_us) for duty in incident.reports},
         },
-        "attendance": _duty(incident.attendance),
+        "attendance": _duty(incident.attendance, ended_us),
         "overdue": overdue_words(incident),
         "flaps": outage.flaps,
         "good_since": _utc_or_none(outage.good_since_us),
@@ -90,7 +92,10 @@ def document(incident: Incident, history: list[Step] | None = None) -> dict[str,
     return told
 
 
-def _duty(duty: Duty) -> dict[str, Any]:
+def _duty(duty: Duty, ended_us: int | None) -> dict[str, Any]:
+    left_us = duty.remaining_us
+    if ended_us is not None and duty.due_us is not None and duty.done_us is None:
+        left_us = duty.due_us - ended_us
     return {
         "due": _utc_or_none(duty.due_us),
         "basis": duty.basis,
@@ -98,7 +103,7 @@ def _duty(duty: Duty) -> dict[str, Any]:
         "by": duty.done_by,
         "standing": duty.standing.value,
         "overdue": duty.standing in _PASSED,
-        "seconds_left": None if duty.remaining_us is None else round(duty.remaining_us / SECOND, 1),
+        "seconds_left": None if left_us is None else round(left_us / SECOND, 1),
     }
 
 

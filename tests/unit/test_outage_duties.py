@@ -91,3 +91,11 @@ def test_reporting_as_a_whole_stands_as_the_worse_of_the_two() -> None:
     late = dataclasses.replace(OUTAGE, reports=receipt(T0) + receipt(DUE + 1, Addressee.SUPERIOR_DEPARTMENT))
     told = view.document(incident(late, Countdown(), DUE + 1, 0))["report"]
     assert (told["standing"], told["overdue"], told["met"]) == ("late", True, view.utc(DUE + 1))
+
+
+def test_what_was_never_done_tells_how_late_the_feed_came_back() -> None:
+    missed = dataclasses.replace(OUTAGE, restored_us=DUE + 90 * SECOND, closed_us=DUE + 100 * SECOND)
+    told = view.document(incident(missed, Countdown(), DUE + 9 * HOUR, 0))
+    report, attendance = told["report"], told["attendance"]
+    assert (report["standing"], report["overdue"], report["seconds_left"], report["met"]) == ("missed", True, -90, None)
+    assert (attendance["standing"], attendance["due"], attendance["seconds_left"]) == ("lapsed", None, None)
