@@ -49,7 +49,8 @@ class _Withdrawn:
 class OutageDesk:
     """The outages of one recorder.
 
-    `deadlines_for` gives the limits in force for a camera when its outage opens. `on_change` is called on the event
+    `deadlines_for` gives the limits in force for a camera when its outage opens; it is asked within the transaction, on
+    the database's thread, so it must neither block nor ask the database. `on_change` is called on the event
     loop after each transaction with what changed, in order; it must not raise.
     """
 
