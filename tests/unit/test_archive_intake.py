@@ -351,3 +351,24 @@ async def test_a_lost_database_is_rebuilt_from_the_journals(index: Database, tmp
 def test_errors_of_the_archive_have_codes() -> None:
     assert issubclass(BadLine, EdgedError)
     assert BadLine("x").code == "ARC-010"
+
+
+async def test_a_reader_left_behind_brings_nothing_back(index: Database, disk: Volume) -> None:
+    """I3: what was indexed, deleted by law and forgotten is not read a second time, and the offset never moves back."""
+    facts = row_of_segments(6)
+    write_journal(disk.path, facts[:2])
+    behind = follow(index, disk)
+    await behind.catch_up()
+    write_journal(disk.path, facts[2:])
+    await follow(index, disk).catch_up()
+
+    def forget(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO retention_clock VALUES (1, ?, 0, 'boot-1', 0)", (T0 + 99 * DAY,))
+        connection.execute("UPDATE segment SET state = 2 WHERE seq = 3")
+        connection.execute("DELETE FROM segment WHERE seq = 3")
+
+    await index.write(forget)
+    offset = await rows(index, "SELECT offset FROM intake")
+    await behind.catch_up()
+    assert await rows(index, "SELECT seq FROM segment ORDER BY seq") == [(0,), (1,), (2,), (4,), (5,)]
+    assert await rows(index, "SELECT offset FROM intake") == offset

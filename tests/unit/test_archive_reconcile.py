@@ -232,3 +232,26 @@ async def test_a_segment_doomed_while_it_is_walked_is_not_called_missing(house: 
     assert (index.swept, result.missing) == (True, 0)
     assert len(await index.read(leftover_doomed)) == 1
     index.close()
+
+
+async def test_a_segment_published_and_indexed_while_it_is_walked_is_not_called_missing(house: House) -> None:
+    """A folder is listed before its rows are asked for, so a newer row's file is looked at once more."""
+    newer = sealed(start_us=T0 + 10 * MINUTE, seq=60)
+
+    class PublishesLate(Database):
+        """The real index, where a segment arrives between the listing of its folder and the question for its rows."""
+
+        arrived = False
+
+        async def read(self, query: Any, *args: Any, **kwargs: Any) -> Any:
+            if query.__name__ == "_rows" and not self.arrived:
+                self.arrived = True
+                write_files(house.volume.path, [newer])
+                await super().write(index_facts, house.volume.no, [newer], stamp, SHANGHAI)
+            return await super().read(query, *args, **kwargs)
+
+    house.database.close()
+    index = PublishesLate(house.volume.path.parent / "index.db")
+    result = await reconcile(index, [house.volume], ManualClock(NOW))
+    assert (index.arrived, result.missing, result.stray_count) == (True, 0, 0)
+    index.close()
