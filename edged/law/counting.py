@@ -10,6 +10,8 @@ import zoneinfo
 
 from edged.base.clock import DAY
 
+# 2026-01-01 UTC: nothing was recorded by edged before.
+EARLIEST_US = 1_767_225_600_000_000
 _EPOCH = dt.datetime.fromtimestamp(0, dt.UTC)
 
 
@@ -40,16 +42,16 @@ def erase_due_us(end_us: int, days: int, grace_days: int, tz: zoneinfo.ZoneInfo)
     return keep_until_us(end_us, days + grace_days, tz)
 
 
-def counted_end_us(end_us: int, retention_us: int | None) -> int:
-    """From which instant the floor of a segment labelled `end_us` is counted when it enters the index.
+def counted_end_us(end_us: int, now_us: int, retention_us: int | None) -> int:
+    """From which instant the floor of a segment labelled `end_us` is counted when it enters the index at `now_us`.
 
-    Normally its end. But a label that lies more than a day before the retention clock may come from a wall clock that
-    had fallen back (a dead RTC battery says 1970): counted from such a label, fresh footage would be past its floor at
-    once. It is counted from the retention clock then: kept longer, never shorter (I1). `retention_us` is None where no
-    retention clock has started yet.
+    Normally its end. But a label from before edged existed, or more than a day before the retention clock, may come
+    from a wall clock that had fallen back (a dead RTC battery says 1970): counted from such a label, fresh footage
+    would be past its floor at once. It is counted from the later of both clocks then: kept longer, never shorter (I1).
+    `retention_us` is None where no retention clock has started yet.
     """
-    if retention_us is not None and retention_us - end_us > DAY:
-        return retention_us
+    if end_us < EARLIEST_US or (retention_us is not None and retention_us - end_us > DAY):
+        return max(now_us, retention_us or now_us, end_us)
     return end_us
 
 

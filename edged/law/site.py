@@ -37,8 +37,10 @@ class SiteLaw:
         The larger of what was in force when it was recorded and what is in force now: a segment that is indexed late
         must not miss a floor raised in between.
         """
-        floor = max((self.decision(place, at).floor for at in (end_us, now_us)), key=lambda floor: floor.days)
-        return floor, keep_until_us(counted_end_us(end_us, retention_us), floor.days, self.tz)
+        counted = counted_end_us(end_us, now_us, retention_us)
+        known_by = max(now_us, retention_us or now_us)  # a wall clock that says 1970 knows no law
+        floor = max((self.decision(place, at).floor for at in (counted, known_by)), key=lambda floor: floor.days)
+        return floor, keep_until_us(counted, floor.days, self.tz)
 
     def erase_due(
         self, place: PlaceKind, *, end_us: int, keep_until: int, floor_days: int, at_us: int

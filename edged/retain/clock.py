@@ -1,29 +1,26 @@
-"""The retention clock: the time that deletion asks (I10). `advance` is pure; `tick` keeps its state in the index.
+"""The retention clock: the time that deletion asks (I10). Pure; `timekeeping` keeps its state in the index.
 
 A wall clock can be set, and a dead RTC battery sets it without asking; deleting by it costs evidence. So the retention
 clock moves forward with running time (monotonic, proven), never backward, and is never believed ahead of the wall
 clock. Time nobody saw running, over a power-off or an adjustment of the wall clock, is taken over only when the kernel
 says that a time service disciplines the clock, or while all of it since the last such moment comes to no more than one
 hour. What is not taken over leaves the clock behind: footage is kept longer, never shorter.
+
+When a wrong wall clock is put right, footage it has labelled in the meantime was recorded later than its label says.
+A `Correction` tells which labels and by how much at most; their floors are then counted from as much later (I1).
 """
 
-import dataclasses
-import json
-import sqlite3
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from edged.archive.database import Database
-from edged.archive.ledger import LedgerKind, append
-from edged.base.clock import HOUR, MINUTE, Clock
+from edged.base.clock import HOUR, MINUTE
+from edged.base.spans import Span
 
 # What may be taken over without corroboration, in all, since the clock was last corroborated.
 UNPROVEN_US = HOUR
 # A wall clock this far behind is still believed: time services slew and step by less.
 BEHIND_US = 5 * MINUTE
-# A step of the wall clock from here on is written to the ledger.
+# A step from here on is written to the ledger and makes labels doubtful.
 NOTABLE_US = MINUTE
-_UNPROVEN_KEY = "retention_clock_unproven_us"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,11 +34,13 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetentionState:
-    """What is remembered between ticks. `unproven_us` is how much was taken over since the last corroboration."""
+    """What is remembered between ticks. `unproven_us` is how much was taken over since the last corroboration,
+    `doubt_from_us` the earliest label written since then."""
 
     retention_us: int
     reading: Reading
     unproven_us: int
+    doubt_from_us: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,13 +52,22 @@ class RetentionTime:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """Footage whose end is labelled within `labels` may have been recorded up to `shift_us` later than it says."""
+
+    labels: Span
+    shift_us: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advance:
-    """One tick: the new state, what to believe of it, and what the ledger must hear (None: nothing)."""
+    """One tick: the new state, what to believe of it, what the ledger must hear, and what must be counted anew."""
 
     state: RetentionState
     time: RetentionTime
     event: str | None
+    correction: Correction | None
 
 
 def begin(now: Reading, *, ntp: bool, newest_end_us: int | None) -> Advance:
@@ -73,8 +81,9 @@ def begin(now: Reading, *, ntp: bool, newest_end_us: int | None) -> Advance:
     else:
         start = min(now.wall_us, newest_end_us)
         why = "begins at the newest footage: no time service vouches for the wall clock"
-    state = RetentionState(retention_us=start, reading=now, unproven_us=0)
-    return Advance(state=state, time=RetentionTime(retention_us=start, trusted=True, why=why), event=why)
+    state = RetentionState(retention_us=start, reading=now, unproven_us=0, doubt_from_us=now.wall_us)
+    time = RetentionTime(retention_us=start, trusted=True, why=why)
+    return Advance(state=state, time=time, event=why, correction=None)
 
 
 def advance(state: RetentionState, now: Reading, *, ntp: bool) -> Advance:
@@ -91,83 +100,45 @@ def advance(state: RetentionState, now: Reading, *, ntp: bool) -> Advance:
     elif 0 < unseen <= UNPROVEN_US - unproven:
         target, unproven = target + unseen, unproven + unseen
     retention = max(state.retention_us, min(target, now.wall_us))
-    behind = now.wall_us - retention
-    trusted = behind >= -BEHIND_US
+    trusted = _trusted(retention, now.wall_us)
+    jumped = retention - state.retention_us - proven
+    doubt_from = state.doubt_from_us
+    correction = None
+    if trusted and max(unseen, jumped) >= NOTABLE_US and (ntp or not _trusted(state.retention_us, last.wall_us)):
+        # Between the last tick and this one the wrong clock ran on for as long as passed at most.
+        correction = Correction(Span(doubt_from, last.wall_us + proven + 1), max(unseen, jumped))
     if not trusted:
-        why = f"the wall clock stands {_span(-behind)} before the retention clock; nothing is deleted until it is right"
-    elif behind > BEHIND_US:
-        why = f"runs {_span(behind)} behind the wall clock, which nobody has corroborated"
-    else:
-        why = "runs with the wall clock" + (", which a time service disciplines" if ntp else "")
+        doubt_from = min(doubt_from, now.wall_us - proven)
+    elif ntp:
+        doubt_from = now.wall_us
     return Advance(
-        state=RetentionState(retention_us=retention, reading=now, unproven_us=unproven),
-        time=RetentionTime(retention_us=retention, trusted=trusted, why=why),
-        event=_event(unseen, retention - state.retention_us - proven, same_boot),
+        state=RetentionState(retention_us=retention, reading=now, unproven_us=unproven, doubt_from_us=doubt_from),
+        time=RetentionTime(
+            retention_us=retention, trusted=trusted, why=_standing(now.wall_us - retention, trusted=trusted, ntp=ntp)
+        ),
+        event=_event(unseen, jumped, same_boot=same_boot),
+        correction=correction,
     )
 
 
-async def tick(database: Database, clock: Clock, ntp: Callable[[], bool]) -> RetentionTime:
-    """Move the retention clock to now, durably, and tell how it stands.
-
-    Call it only once the journals have been read into the index: a still empty index begins at the wall clock.
-    """
-    now = Reading(wall_us=clock.wall_us(), mono_us=clock.monotonic_us(), boot_id=clock.boot_id())
-    return await database.write(_tick, now, ntp())
+def _trusted(retention_us: int, wall_us: int) -> bool:
+    return retention_us - wall_us <= BEHIND_US
 
 
-def read_state(connection: sqlite3.Connection) -> RetentionState | None:
-    """The state of the last tick, None before the first."""
-    row = connection.execute("SELECT * FROM retention_clock").fetchone()
-    if row is None:
-        return None
-    unproven = connection.execute("SELECT value FROM meta WHERE key = ?", (_UNPROVEN_KEY,)).fetchone()
-    return RetentionState(
-        retention_us=row["retention_us"],
-        reading=Reading(wall_us=row["wall_us"], mono_us=row["mono_us"], boot_id=row["boot_id"]),
-        unproven_us=0 if unproven is None else json.loads(unproven["value"]),
-    )
-
-
-def _tick(connection: sqlite3.Connection, now: Reading, ntp: bool) -> RetentionTime:
-    state = read_state(connection)
-    if state is None:
-        # Two full scans, once in the life of an index: coverage also remembers what has been deleted.
-        row = connection.execute(
-            "SELECT max(end_us) AS newest FROM (SELECT end_us FROM segment UNION ALL SELECT end_us FROM coverage)"
-        ).fetchone()
-        step = begin(now, ntp=ntp, newest_end_us=row["newest"])
-    else:
-        step = advance(state, now, ntp=ntp)
-    connection.execute(
-        "INSERT INTO retention_clock (one, retention_us, mono_us, boot_id, wall_us)"
-        " VALUES (1, :retention_us, :mono_us, :boot_id, :wall_us) ON CONFLICT (one) DO UPDATE"
-        " SET retention_us = :retention_us, mono_us = :mono_us, boot_id = :boot_id, wall_us = :wall_us",
-        {"retention_us": step.state.retention_us, **dataclasses.asdict(now)},
-    )
-    if state is None or state.unproven_us != step.state.unproven_us:
-        connection.execute(
-            "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-            (_UNPROVEN_KEY, json.dumps(step.state.unproven_us)),
+def _standing(behind: int, *, trusted: bool, ntp: bool) -> str:
+    if not trusted:
+        return (
+            f"the wall clock stands {_span(-behind)} before the retention clock; nothing is deleted until it is right"
         )
-    if step.event is not None:
-        body = {
-            "event": step.event,
-            "ntp": ntp,
-            "retention_before_us": None if state is None else state.retention_us,
-            "wall_before_us": None if state is None else state.reading.wall_us,
-            "retention_us": step.state.retention_us,
-            **dataclasses.asdict(now),
-        }
-        append(connection, now.wall_us, LedgerKind.CLOCK_EVENT, body)
-    return step.time
+    if behind > BEHIND_US:
+        return f"runs {_span(behind)} behind the wall clock, which nobody has corroborated"
+    return "runs with the wall clock" + (", which a time service disciplines" if ntp else "")
 
 
-def _event(unseen: int, jumped: int, same_boot: bool) -> str | None:
+def _event(unseen: int, jumped: int, *, same_boot: bool) -> str | None:
     """What a tick did that was not plain running, worth an entry; `jumped` is the retention clock's own step."""
-    if abs(unseen) < NOTABLE_US and abs(jumped) < NOTABLE_US:
-        return None
     if abs(unseen) < NOTABLE_US:
-        return f"the retention clock moved by {_span(jumped)}" if jumped > 0 else None
+        return f"the retention clock moved by {_span(jumped)}" if jumped >= NOTABLE_US else None
     what = f"the wall clock moved {_span(abs(unseen))} {'forward' if unseen > 0 else 'back'}"
     what += "" if same_boot else " over a boot"
     if jumped >= NOTABLE_US:

@@ -16,7 +16,6 @@ from edged.archive.roster import cameras
 from edged.archive.schema import DOOMED, MISSING, STREAM_NO
 from edged.archive.segments import SegmentKey, local_day
 from edged.law.site import SiteLaw
-from edged.retain.clock import read_state
 from edged.retain.rows import (
     Held,
     StoredSegment,
@@ -27,6 +26,7 @@ from edged.retain.rows import (
     past_floor,
     set_state,
 )
+from edged.retain.timekeeping import read_state
 from edged.retain.verdict import ERASING, Ceiling, Verdict, deletable, judge
 
 
@@ -121,9 +121,9 @@ def _doom(
         if len(chosen) >= limit or (to_free is not None and to_free <= 0):
             break
     for segment, verdict in chosen:
-        set_state(connection, segment.key, segment.state, DOOMED)
-        append(connection, now_us, LedgerKind.SEGMENT_DELETED, _entry(segment, verdict, retention_us))
-    done.segments = [segment for segment, _ in chosen]
+        if set_state(connection, segment.key, segment.state, DOOMED):
+            append(connection, now_us, LedgerKind.SEGMENT_DELETED, _entry(segment, verdict, retention_us))
+            done.segments.append(segment)
     return done
 
 

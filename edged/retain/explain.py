@@ -10,9 +10,9 @@ from edged.archive.schema import DOOMED, MISSING, STREAM_NO
 from edged.archive.segments import SegmentKey, local_day, parse_id, segments_in
 from edged.base.spans import Span
 from edged.model import StreamKind
-from edged.retain.clock import read_state
 from edged.retain.doom import Grounds, verdict_on
 from edged.retain.rows import StoredSegment, find_stored, holds_in_force
+from edged.retain.timekeeping import read_state
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

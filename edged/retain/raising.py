@@ -1,4 +1,5 @@
-"""Raises the floors of existing footage where the law or a camera's place came to demand more; never lowers one.
+"""Raises floors of existing footage: where the law or a camera's place came to demand more, and where the clock that
+labelled it was wrong. Never lowers one.
 
 What was last applied to each camera is remembered, so that an unchanged law costs one small read.
 """
@@ -11,10 +12,14 @@ from edged.archive.database import Database
 from edged.archive.indexing import floor_no
 from edged.archive.ledger import LedgerKind, append
 from edged.archive.roster import Camera, cameras
+from edged.archive.schema import STREAM_NO
 from edged.base.clock import DAY
+from edged.base.spans import Span
 from edged.law.counting import keep_until_us
 from edged.law.site import SiteLaw
 from edged.model import Floor
+from edged.retain.clock import Correction
+from edged.retain.timekeeping import correction_done, pending_correction
 
 PAGE = 2000
 _APPLIED = "floors_applied"  # meta: JSON object, camera id -> days
@@ -93,6 +98,52 @@ def raise_page(
     append(connection, at_us, LedgerKind.FLOOR_RAISED, body)
     last = rows[-1]
     return _Page(len(rows), (last["stream"], last["start_us"], last["run"], last["seq"]))
+
+
+async def count_anew(database: Database, law: SiteLaw, at_us: int) -> int:
+    """Carry out a pending correction of the clock; returns how many segments are kept longer for it.
+
+    Footage that a wrong clock labelled is counted from the latest instant at which it can have been recorded. True
+    labels that happen to lie in the same stretch are kept longer with it, by no more than the clock was wrong.
+    """
+    correction = await database.read(pending_correction)
+    if correction is None:
+        return 0
+    raised = 0
+    for camera in (await database.read(_to_compare))[0]:
+        for stream in STREAM_NO.values():
+            raised += await database.write(_count_stream_anew, camera, stream, correction, law, at_us)
+    await database.write(correction_done)
+    return raised
+
+
+def _count_stream_anew(
+    connection: sqlite3.Connection, camera: Camera, stream: int, correction: Correction, law: SiteLaw, at_us: int
+) -> int:
+    labels = correction.labels
+    rows = connection.execute(
+        "SELECT start_us, run, seq, end_us, keep_until_us, floor.days AS days FROM segment"
+        " JOIN floor ON floor.no = segment.floor WHERE camera = ? AND stream = ?"
+        " AND start_us BETWEEN ? AND ? AND end_us BETWEEN ? AND ?",
+        (camera.no, stream, labels.start_us - DAY, labels.end_us, labels.start_us, labels.end_us),
+    ).fetchall()
+    later = [
+        (keep, camera.no, stream, row["start_us"], row["run"], row["seq"])
+        for row in rows
+        if (keep := keep_until_us(row["end_us"] + correction.shift_us, row["days"], law.tz)) > row["keep_until_us"]
+    ]
+    connection.executemany(
+        "UPDATE segment SET keep_until_us = ? WHERE camera = ? AND stream = ? AND start_us = ? AND run = ? AND seq = ?",
+        later,
+    )
+    if later:
+        body = {"camera": camera.id, "segments": len(later), "shift_us": correction.shift_us, **_named(labels)}
+        append(connection, at_us, LedgerKind.FLOOR_RAISED, body)
+    return len(later)
+
+
+def _named(labels: Span) -> dict[str, int]:
+    return {"labels_from_us": labels.start_us, "labels_to_us": labels.end_us}
 
 
 def _to_compare(connection: sqlite3.Connection) -> tuple[list[Camera], dict[str, int]]:

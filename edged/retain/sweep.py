@@ -1,6 +1,7 @@
 """The sweep: deletes what must or may go, and nothing else.
 
-One pass, in order: move the retention clock; prove the volumes; raise floors the law has raised; complete what a crash
+One pass, in order: move the retention clock; prove the volumes; raise floors where the law or a
+corrected clock demands it; complete what a crash
 left; delete what a duty to delete has reached; where a volume is below its reserve, delete the oldest footage past its
 floor, looking again at the free space before deleting more. Each deletion is mark + ledger entry in one transaction,
 unlink, sync of the folder, and then the row is forgotten.
@@ -21,13 +22,14 @@ from edged.archive.volumes import Space, free_space
 from edged.base.clock import Clock
 from edged.base.errors import OwnerMustAct
 from edged.law.site import SiteLaw
-from edged.retain.clock import RetentionTime, tick
+from edged.retain.clock import RetentionTime
 from edged.retain.disk import SweptVolume, look, still_there, unlink
 from edged.retain.doom import Grounds, doom_due, doom_for_space, forget, pairs, sort_doomed
 from edged.retain.gate import Gate
 from edged.retain.holds import spare_doomed
-from edged.retain.raising import raise_floors
+from edged.retain.raising import count_anew, raise_floors
 from edged.retain.rows import StoredSegment, doomed_segments
+from edged.retain.timekeeping import tick
 
 log = logging.getLogger(__name__)
 
@@ -106,6 +108,7 @@ class Sweep:
         # By the later of both clocks: a duty that has come into force must not wait for a clock that lags.
         at_us = max(report.time.retention_us, self._clock.wall_us())
         report.raised = await raise_floors(self._database, self._law, at_us)
+        report.raised += await count_anew(self._database, self._law, at_us)
         if not report.time.trusted:
             report.refused = report.time.why
             return report

@@ -98,9 +98,17 @@ def test_a_negative_grace_is_refused() -> None:
         erase_due_us(0, 30, -1, SHANGHAI)
 
 
-def test_a_label_of_1970_is_counted_from_the_retention_clock() -> None:
+def test_i1_a_label_that_cannot_be_true_is_counted_from_the_later_clock() -> None:
     now = local(2026, 11, 22)
-    assert counted_end_us(5 * SECOND, now) == now
-    assert counted_end_us(now - 3 * HOUR, now) == now - 3 * HOUR
-    assert counted_end_us(now + 40 * DAY, now) == now + 40 * DAY
-    assert counted_end_us(5 * SECOND, None) == 5 * SECOND
+    dead = 5 * SECOND
+    assert counted_end_us(dead, now, now - HOUR) == now
+    assert counted_end_us(dead, dead, now) == now
+    assert counted_end_us(dead, now, None) == now
+    assert counted_end_us(now - 3 * DAY, now - 3 * DAY, now) == now
+
+
+def test_a_plausible_label_is_believed() -> None:
+    now = local(2026, 11, 22)
+    assert counted_end_us(now - 3 * HOUR, now, now) == now - 3 * HOUR
+    assert counted_end_us(now - 3 * DAY, now, None) == now - 3 * DAY
+    assert counted_end_us(now + 40 * DAY, now, now) == now + 40 * DAY

@@ -1,0 +1,103 @@
+"""Moves the retention clock and keeps it in the index, with its ledger entries; what it decides is in `clock`."""
+
+import dataclasses
+import json
+import sqlite3
+from collections.abc import Callable
+
+from edged.archive.database import Database
+from edged.archive.ledger import LedgerKind, append
+from edged.base.clock import Clock
+from edged.base.spans import Span
+from edged.retain.clock import Advance, Correction, Reading, RetentionState, RetentionTime, advance, begin
+
+_STATE = "retention_clock"  # meta: what the table of that name has no column for
+_CORRECTION = "retention_correction"  # meta: labels whose footage still has to be counted anew
+
+
+async def tick(database: Database, clock: Clock, ntp: Callable[[], bool]) -> RetentionTime:
+    """Move the retention clock to now, durably, and tell how it stands.
+
+    Call it only once the journals have been read into the index: a still empty index begins at the wall clock.
+    """
+    now = Reading(wall_us=clock.wall_us(), mono_us=clock.monotonic_us(), boot_id=clock.boot_id())
+    return await database.write(_tick, now, ntp())
+
+
+def read_state(connection: sqlite3.Connection) -> RetentionState | None:
+    """The state of the last tick, None before the first."""
+    row = connection.execute("SELECT * FROM retention_clock").fetchone()
+    if row is None:
+        return None
+    rest = _get(connection, _STATE) or {"unproven_us": 0, "doubt_from_us": row["wall_us"]}
+    return RetentionState(
+        retention_us=row["retention_us"],
+        reading=Reading(wall_us=row["wall_us"], mono_us=row["mono_us"], boot_id=row["boot_id"]),
+        **rest,
+    )
+
+
+def pending_correction(connection: sqlite3.Connection) -> Correction | None:
+    """Labels that a wrong clock wrote and whose footage has not been counted anew yet."""
+    value = _get(connection, _CORRECTION)
+    return None if value is None else Correction(Span(value["from_us"], value["to_us"]), value["shift_us"])
+
+
+def correction_done(connection: sqlite3.Connection) -> None:
+    """The footage of the pending correction has its full floor."""
+    connection.execute("DELETE FROM meta WHERE key = ?", (_CORRECTION,))
+
+
+def _tick(connection: sqlite3.Connection, now: Reading, ntp: bool) -> RetentionTime:
+    before = read_state(connection)
+    if before is None:
+        # Two full scans, once in the life of an index: coverage also remembers what has been deleted.
+        row = connection.execute(
+            "SELECT max(end_us) AS newest FROM (SELECT end_us FROM segment UNION ALL SELECT end_us FROM coverage)"
+        ).fetchone()
+        step = begin(now, ntp=ntp, newest_end_us=row["newest"])
+    else:
+        step = advance(before, now, ntp=ntp)
+    _store(connection, step)
+    if step.event is not None:
+        body = {
+            "event": step.event,
+            "ntp": ntp,
+            "retention_before_us": None if before is None else before.retention_us,
+            "wall_before_us": None if before is None else before.reading.wall_us,
+            "retention_us": step.state.retention_us,
+            **dataclasses.asdict(now),
+        }
+        append(connection, now.wall_us, LedgerKind.CLOCK_EVENT, body)
+    return step.time
+
+
+def _store(connection: sqlite3.Connection, step: Advance) -> None:
+    connection.execute(
+        "INSERT INTO retention_clock (one, retention_us, mono_us, boot_id, wall_us)"
+        " VALUES (1, :retention_us, :mono_us, :boot_id, :wall_us) ON CONFLICT (one) DO UPDATE"
+        " SET retention_us = :retention_us, mono_us = :mono_us, boot_id = :boot_id, wall_us = :wall_us",
+        {"retention_us": step.state.retention_us, **dataclasses.asdict(step.state.reading)},
+    )
+    _put(connection, _STATE, {"unproven_us": step.state.unproven_us, "doubt_from_us": step.state.doubt_from_us})
+    if step.correction is None:
+        return
+    labels, shift_us = step.correction.labels, step.correction.shift_us
+    known = pending_correction(connection)
+    if known is not None:
+        labels = Span(min(labels.start_us, known.labels.start_us), max(labels.end_us, known.labels.end_us))
+        shift_us = max(shift_us, known.shift_us)
+    _put(connection, _CORRECTION, {"from_us": labels.start_us, "to_us": labels.end_us, "shift_us": shift_us})
+
+
+def _get(connection: sqlite3.Connection, key: str) -> dict[str, int] | None:
+    row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+    value: dict[str, int] | None = None if row is None else json.loads(row["value"])
+    return value
+
+
+def _put(connection: sqlite3.Connection, key: str, value: dict[str, int]) -> None:
+    connection.execute(
+        "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        (key, json.dumps(value, sort_keys=True)),
+    )

@@ -1,0 +1,230 @@
+"""I10: the retention clock moves only with time that provably passed; a wrong wall clock never costs a byte."""
+
+import ctypes
+import sqlite3
+import struct
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edged.archive.database import Database
+from edged.archive.ledger import LedgerKind, entries
+from edged.base.clock import DAY, HOUR, MINUTE, SECOND, ManualClock
+from edged.base.spans import Span
+from edged.retain.clock import BEHIND_US, UNPROVEN_US, Correction, Reading, RetentionState, advance, begin
+from edged.retain.ntp import kernel_ntp_synchronised
+from edged.retain.timekeeping import pending_correction, read_state, tick
+
+WALL = 1_790_000_000 * SECOND
+START = RetentionState(
+    retention_us=WALL,
+    reading=Reading(wall_us=WALL, mono_us=1000 * SECOND, boot_id="b1"),
+    unproven_us=0,
+    doubt_from_us=WALL,
+)
+
+
+def later(running_us: int, *, step_us: int = 0, boot: str = "b1", mono_us: int | None = None) -> Reading:
+    """A reading after `running_us` on the wall, with the wall clock stepped by `step_us` besides."""
+    return Reading(
+        wall_us=WALL + running_us + step_us,
+        mono_us=1000 * SECOND + running_us if mono_us is None else mono_us,
+        boot_id=boot,
+    )
+
+
+def test_it_runs_with_running_time() -> None:
+    moved = advance(START, later(DAY), ntp=False)
+    assert moved.time.retention_us == WALL + DAY
+    assert moved.time.trusted
+    assert moved.event is None
+
+
+def test_i10_a_wall_clock_forty_days_ahead_is_not_followed() -> None:
+    moved = advance(START, later(MINUTE, step_us=40 * DAY), ntp=False)
+    assert moved.time.retention_us == WALL + MINUTE
+    assert moved.event == "the wall clock moved 40 d 0 h 0 min forward; the retention clock did not follow"
+    after = advance(moved.state, later(HOUR, step_us=40 * DAY), ntp=False)
+    assert after.time.retention_us == WALL + HOUR
+    assert after.time.trusted
+    assert "behind the wall clock" in after.time.why
+    assert after.event is None
+
+
+def test_it_is_followed_once_a_time_service_vouches() -> None:
+    moved = advance(START, later(MINUTE, step_us=40 * DAY), ntp=False)
+    corroborated = advance(moved.state, later(2 * MINUTE, step_us=40 * DAY), ntp=True)
+    assert corroborated.time.retention_us == WALL + 40 * DAY + 2 * MINUTE
+    assert corroborated.event == "the retention clock moved by 40 d 0 h 0 min"
+
+
+def test_i10_a_wall_clock_three_days_back_stops_deletion_and_moves_nothing_back() -> None:
+    moved = advance(START, later(MINUTE, step_us=-3 * DAY), ntp=False)
+    assert moved.time.retention_us == WALL
+    assert not moved.time.trusted
+    assert "nothing is deleted meanwhile" in moved.time.why
+    assert moved.event == "the wall clock moved 3 d 0 h 0 min back; the retention clock did not follow"
+    righted = advance(moved.state, later(2 * MINUTE), ntp=False)
+    assert righted.time.trusted
+    assert WALL <= righted.time.retention_us <= WALL + 2 * MINUTE
+
+
+@pytest.mark.parametrize("ntp", [True, False])
+def test_i10_a_dead_battery_that_says_1970_changes_nothing(ntp: bool) -> None:
+    reading = Reading(wall_us=5 * SECOND, mono_us=5 * SECOND, boot_id="b2")
+    moved = advance(START, reading, ntp=ntp)
+    assert moved.time.retention_us == WALL
+    assert not moved.time.trusted
+
+
+def test_a_short_power_cut_is_bridged_and_a_long_one_only_with_a_time_service() -> None:
+    short = advance(START, later(30 * MINUTE, boot="b2", mono_us=MINUTE), ntp=False)
+    assert short.time.retention_us == WALL + 30 * MINUTE
+    long = advance(START, later(2 * DAY, boot="b2", mono_us=MINUTE), ntp=False)
+    assert long.time.retention_us == WALL + MINUTE  # what has run since the boot has passed for certain
+    assert advance(START, later(2 * DAY, boot="b2", mono_us=MINUTE), ntp=True).time.retention_us == WALL + 2 * DAY
+
+
+def test_i10_many_small_unproven_steps_never_add_up_to_more_than_an_hour() -> None:
+    state, wall, mono = START, WALL, 1000 * SECOND
+    for _ in range(100):
+        wall, mono = wall + MINUTE + 50 * MINUTE, mono + MINUTE
+        state = advance(state, Reading(wall_us=wall, mono_us=mono, boot_id="b1"), ntp=False).state
+    assert state.retention_us <= WALL + 100 * MINUTE + UNPROVEN_US
+    state = advance(state, Reading(wall_us=wall, mono_us=mono, boot_id="b1"), ntp=True).state
+    assert (state.retention_us, state.unproven_us) == (wall, 0)
+
+
+def test_labels_written_while_the_clock_was_behind_are_counted_anew_once_it_is_right() -> None:
+    back = advance(START, later(MINUTE, step_us=-3 * DAY), ntp=False)
+    assert back.correction is None
+    righted = advance(back.state, later(HOUR), ntp=False)
+    assert righted.correction == Correction(Span(WALL - 3 * DAY, WALL - 3 * DAY + HOUR + 1), 3 * DAY)
+
+
+def test_labels_of_a_box_without_a_clock_are_counted_anew_when_the_time_service_comes() -> None:
+    """Without an RTC the wall clock begins where it ended; ten days off look like none until somebody knows better."""
+    booted = advance(START, later(MINUTE, boot="b2", mono_us=MINUTE), ntp=False)
+    assert booted.time.trusted
+    righted = advance(booted.state, later(HOUR, step_us=10 * DAY, boot="b2", mono_us=HOUR), ntp=True)
+    assert righted.correction == Correction(Span(WALL, WALL + HOUR + 1), 10 * DAY)
+
+
+def test_an_uncorroborated_step_forward_makes_no_label_doubtful() -> None:
+    assert advance(START, later(MINUTE, step_us=40 * DAY), ntp=False).correction is None
+    assert advance(START, later(DAY), ntp=True).correction is None
+
+
+def test_a_time_services_small_step_back_does_not_stop_deletion() -> None:
+    moved = advance(START, later(0, step_us=-SECOND), ntp=True)
+    assert moved.time.trusted
+    assert moved.event is None
+
+
+@settings(derandomize=True, deadline=None, max_examples=300)
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 2 * DAY),  # passes for certain
+            st.integers(0, 3 * DAY) | st.just(0),  # the box is off
+            st.integers(-50 * DAY, 50 * DAY) | st.just(0),  # error added to the wall clock
+            st.booleans(),  # is it followed by a boot
+        ),
+        max_size=25,
+    )
+)
+def test_i10_uncorroborated_it_never_runs_ahead_of_true_time_by_more_than_an_hour(
+    story: list[tuple[int, int, int, bool]],
+) -> None:
+    state, true_us, error, mono, boot = START, WALL, 0, 1000 * SECOND, 1
+    for passed, off, wrong, reboots in story:
+        error += wrong
+        if reboots:
+            true_us, mono, boot = true_us + off, 0, boot + 1
+        true_us += passed
+        mono += passed
+        reading = Reading(wall_us=max(0, true_us + error), mono_us=mono, boot_id=f"b{boot}")
+        before = state.retention_us
+        moved = advance(state, reading, ntp=False)
+        state = moved.state
+        assert before <= state.retention_us <= true_us + UNPROVEN_US
+        assert state.retention_us <= max(before, reading.wall_us)
+        assert moved.time.trusted == (state.retention_us - reading.wall_us <= BEHIND_US)
+
+
+def test_the_first_tick_of_an_empty_index_begins_at_the_wall_clock() -> None:
+    assert begin(START.reading, ntp=False, newest_end_us=None).time.retention_us == WALL
+
+
+def test_after_a_lost_database_it_begins_at_the_newest_footage_at_most() -> None:
+    assert begin(START.reading, ntp=False, newest_end_us=WALL - 9 * DAY).time.retention_us == WALL - 9 * DAY
+    assert begin(START.reading, ntp=False, newest_end_us=WALL + 9 * DAY).time.retention_us == WALL
+    assert begin(START.reading, ntp=True, newest_end_us=WALL - 9 * DAY).time.retention_us == WALL
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    opened = Database(tmp_path / "index.sqlite")
+    yield opened
+    opened.close()
+
+
+async def test_it_survives_a_restart_and_writes_jumps_to_the_ledger(tmp_path: Path) -> None:
+    clock = ManualClock(WALL)
+    database = Database(tmp_path / "index.sqlite")
+    await tick(database, clock, lambda: False)
+    clock.advance(1800)
+    clock.reboot(off_seconds=1200)
+    await tick(database, clock, lambda: False)
+    database.close()
+    database = Database(tmp_path / "index.sqlite")
+    try:
+        clock.step_wall(40 * 86400)
+        time = await tick(database, clock, lambda: False)
+        assert WALL + 3000 * SECOND <= time.retention_us <= WALL + 3001 * SECOND
+        state = await database.read(read_state)
+        assert state is not None
+        assert state.unproven_us > 0
+        told = [entry for entry in await database.read(entries) if entry.kind is LedgerKind.CLOCK_EVENT]
+        assert [entry.body["event"].split(";")[0] for entry in told] == [
+            "begins at the wall clock",
+            "the wall clock moved 0 d 0 h 49 min forward over a boot",
+            "the wall clock moved 40 d 0 h 0 min forward",
+        ]
+    finally:
+        database.close()
+
+
+async def test_corrections_wait_in_the_index_and_add_up(database: Database) -> None:
+    clock = ManualClock(WALL)
+    await tick(database, clock, lambda: True)
+    for _ in range(2):
+        clock.step_wall(-3 * 86400)
+        await tick(database, clock, lambda: False)
+        clock.advance(3600)
+        clock.step_wall(3 * 86400)
+        await tick(database, clock, lambda: False)
+    waiting = await database.read(pending_correction)
+    assert waiting is not None
+    assert waiting.shift_us == 3 * DAY
+    assert (waiting.labels.start_us, waiting.labels.end_us) == (WALL - 3 * DAY, WALL - 3 * DAY + 2 * HOUR + 1)
+
+
+async def test_i10_the_database_itself_refuses_to_turn_it_back_or_to_forget_it(database: Database) -> None:
+    await tick(database, ManualClock(WALL), lambda: True)
+    with pytest.raises(sqlite3.IntegrityError, match="I10: the retention clock only moves forward"):
+        await database.write(lambda c: c.execute("UPDATE retention_clock SET retention_us = retention_us - 1"))
+    with pytest.raises(sqlite3.IntegrityError, match="I10: the retention clock is never reset"):
+        await database.write(lambda c: c.execute("DELETE FROM retention_clock"))
+
+
+@pytest.mark.skipif(sys.maxsize < 2**32, reason="knows the layout of struct timex on 64 bits only")
+def test_the_kernels_answer_is_read_where_the_kernel_puts_it() -> None:
+    raw = ctypes.create_string_buffer(208)
+    result = ctypes.CDLL(None).ntp_adjtime(raw)
+    (status,) = struct.unpack_from("i", raw.raw, 40)
+    assert kernel_ntp_synchronised() == (result in range(5) and not status & 0x40)

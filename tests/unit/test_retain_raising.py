@@ -1,0 +1,112 @@
+"""A larger floor raises what is there, a smaller one never reaches back (LAW.md section 12, items 6, 7 and 9)."""
+
+from pathlib import Path
+
+import pytest
+
+from edged.archive.ledger import LedgerKind
+from edged.archive.segments import SegmentKey
+from edged.base.clock import DAY, MINUTE
+from edged.law.counting import keep_until_us
+from edged.retain import raising
+from edged.retain.raising import raise_floors
+from tests.retaining import START_US, House, house
+
+
+async def floor_days(box: House, key: SegmentKey) -> int:
+    row = await box.row(key)
+    assert row is not None
+    return row.floor.days
+
+
+async def test_a_camera_that_turns_out_to_stand_in_a_listed_place_keeps_its_old_footage_thirty_days(
+    tmp_path: Path,
+) -> None:
+    async with house(tmp_path) as box:
+        await box.camera("cam-a", "other")
+        old = await box.record("cam-a")
+        assert await floor_days(box, old) == 15
+        await box.camera("cam-a", "listed")
+        new = await box.record("cam-a", START_US + MINUTE)
+        assert await raise_floors(box.database, box.law, box.clock.wall_us()) == 1
+        assert [await floor_days(box, key) for key in (old, new)] == [30, 30]
+        rows = [await box.row(key) for key in (old, new)]
+        assert rows[0] is not None
+        assert rows[1] is not None
+        assert rows[0].keep_until_us == rows[1].keep_until_us
+        (entry,) = await box.told(LedgerKind.FLOOR_RAISED)
+        assert entry.body == {"camera": "cam-a", "days": 30, "rules": ["order-799/17"], "segments": 1}
+
+
+async def test_i1_a_lower_floor_never_touches_old_footage(tmp_path: Path) -> None:
+    async with house(tmp_path) as box:
+        await box.camera("cam-a", "listed")
+        old = await box.record("cam-a")
+        await raise_floors(box.database, box.law, box.clock.wall_us())
+        await box.camera("cam-a", "other")
+        assert await raise_floors(box.database, box.law, box.clock.wall_us()) == 0
+        assert await floor_days(box, old) == 30
+        assert await floor_days(box, await box.record("cam-a", START_US + MINUTE)) == 15
+        await box.camera("cam-a", "listed")
+        assert await raise_floors(box.database, box.law, box.clock.wall_us()) == 1
+
+
+async def test_it_goes_page_by_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(raising, "PAGE", 3)
+    async with house(tmp_path) as box:
+        await box.camera("cam-a", "other")
+        keys = [await box.record("cam-a", START_US + n * MINUTE) for n in range(7)]
+        await box.camera("cam-a", "listed")
+        assert await raise_floors(box.database, box.law, box.clock.wall_us()) == 7
+        assert [await floor_days(box, key) for key in keys] == [30] * 7
+        assert [entry.body["segments"] for entry in await box.told(LedgerKind.FLOOR_RAISED)] == [3, 3, 1]
+        assert await raise_floors(box.database, box.law, box.clock.wall_us()) == 0
+
+
+async def test_i1_footage_that_a_late_clock_labelled_is_counted_from_when_it_was_recorded(tmp_path: Path) -> None:
+    """A box without an RTC: off for ten days, it labels as if none had passed, until the time service comes."""
+    async with house(tmp_path) as box:
+        await box.camera("cam-a")
+        true_label = await box.record("cam-a", START_US - DAY)
+        await box.tick()
+        box.clock.reboot()
+        box.ntp = False
+        box.clock.advance(600)
+        wrong = await box.record("cam-a")
+        box.clock.step_wall(10 * 86400)
+        box.ntp = True
+        report = await box.one_pass()
+        assert report.raised == 1
+        rows = [await box.row(key) for key in (true_label, wrong)]
+        assert rows[0] is not None
+        assert rows[1] is not None
+        assert rows[0].keep_until_us == keep_until_us(START_US - DAY, 30, box.law.tz)
+        assert rows[1].keep_until_us == keep_until_us(box.clock.wall_us(), 30, box.law.tz)
+        assert (await box.one_pass()).raised == 0
+
+
+async def test_footage_counted_from_later_than_its_label_keeps_that_advantage(tmp_path: Path) -> None:
+    async with house(tmp_path) as box:
+        await box.camera("cam-a", "other")
+        await box.tick()
+        key = await box.record("cam-a", START_US - 100 * DAY)
+        before = await box.row(key)
+        assert before is not None
+        assert before.keep_until_us > START_US + 15 * DAY
+        await box.camera("cam-a", "listed")
+        await raise_floors(box.database, box.law, box.clock.wall_us())
+        after = await box.row(key)
+        assert after is not None
+        assert after.keep_until_us == before.keep_until_us + 15 * DAY
+
+
+async def test_the_sweep_raises_before_it_judges(tmp_path: Path) -> None:
+    async with house(tmp_path) as box:
+        await box.camera("cam-a", "other")
+        key = await box.record("cam-a")
+        await box.tick()
+        box.clock.advance(20 * 86400)
+        await box.camera("cam-a", "listed")
+        report = await box.one_pass()
+        assert report.raised == 1
+        assert box.file(key).exists()
