@@ -127,9 +127,7 @@ def _trusted(retention_us: int, wall_us: int) -> bool:
 
 def _standing(behind: int, *, trusted: bool, ntp: bool) -> str:
     if not trusted:
-        return (
-            f"the wall clock stands {_span(-behind)} before the retention clock; nothing is deleted until it is right"
-        )
+        return f"the wall clock stands {_span(-behind)} before the retention clock; nothing is deleted meanwhile"
     if behind > BEHIND_US:
         return f"runs {_span(behind)} behind the wall clock, which nobody has corroborated"
     return "runs with the wall clock" + (", which a time service disciplines" if ntp else "")

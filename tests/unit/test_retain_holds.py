@@ -11,9 +11,9 @@ from edged.archive.ledger import LedgerKind
 from edged.archive.schema import DOOMED, SEALED
 from edged.base.clock import DAY, HOUR, MINUTE
 from edged.base.errors import Refused
-from edged.retain.doom import Grounds, doom_due
+from edged.retain.doom import Grounds, doom_due, doom_for_space
 from edged.retain.gate import Gate
-from edged.retain.holds import BadHold, HoldRequest, NoSuchHold, ReleaseRefused
+from edged.retain.holds import BadHold, HoldRequest, NoSuchHold, ReleaseRefused, place_hold
 from tests.retaining import START_US, House, house
 
 REQUEST = HoldRequest(
@@ -144,6 +144,41 @@ async def test_i2_a_hold_placed_after_the_mark_and_before_the_unlink_wins(tmp_pa
         assert not box.file(other).exists()
         assert report.erased == 1
         assert report.kept["held"] == 1
+
+
+async def test_i2_a_hold_placed_past_a_hanging_disk_is_honoured_by_the_next_pass(tmp_path: Path) -> None:
+    """Where a disk hangs the hold is placed without looking at files; the sweep looks before it unlinks."""
+    async with house(tmp_path) as box:
+        await box.camera("cam-a")
+        key = await box.record("cam-a")
+        await box.tick()
+        box.clock.advance(40 * 86400)
+        await box.tick()
+        await doom_one(box, "cam-a")
+        await box.database.write(place_hold, REQUEST, box.clock.wall_us())
+        report = await box.one_pass()
+        assert (report.erased, report.spared) == (0, 1)
+        assert box.file(key).exists()
+        row = await box.row(key)
+        assert row is not None
+        assert row.state == SEALED
+        (entry,) = await box.told(LedgerKind.FOOTAGE_FOUND)
+        assert entry.body == {"segment": str(key), "because": "under evidence hold hold-1"}
+
+
+async def test_i1_a_floor_raised_after_the_mark_and_before_the_unlink_wins(tmp_path: Path) -> None:
+    async with house(tmp_path) as box:
+        await box.camera("cam-a", "other")
+        key = await box.record("cam-a")
+        await box.tick()
+        box.clock.advance(20 * 86400)
+        await box.tick()
+        grounds = Grounds(law=box.law, clock_trusted=True, proven=frozenset({"disk-0"}))
+        await box.database.write(doom_for_space, "disk-0", 1, grounds, 10, box.clock.wall_us())
+        await box.camera("cam-a", "listed")
+        report = await box.one_pass()
+        assert (report.raised, report.erased, report.spared) == (1, 0, 1)
+        assert box.file(key).exists()
 
 
 async def test_a_file_that_went_before_the_hold_is_not_called_back(tmp_path: Path) -> None:

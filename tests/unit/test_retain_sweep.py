@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
+from edged.archive.layout import segment_path
 from edged.archive.ledger import LedgerKind
 from edged.archive.schema import DOOMED, MISSING, SEALED
 from edged.archive.volumes import Space
 from edged.base.clock import HOUR, MINUTE, SECOND
 from edged.base.tasks import cancel, spawn
 from edged.retain import doom
+from edged.retain.disk import unlink
 from edged.retain.doom import Grounds, doom_due, forget
 from edged.retain.rows import set_state
 from edged.retain.sweep import GuardRefused
@@ -243,6 +245,18 @@ async def test_an_unlink_that_fails_is_said_and_tried_again(tmp_path: Path) -> N
         assert row.state == DOOMED
         file.rmdir()
         assert (await box.one_pass()).erased == 1
+
+
+async def test_a_disk_changed_between_the_look_and_the_unlink_loses_nothing(tmp_path: Path) -> None:
+    async with house(tmp_path) as box:
+        await box.camera("cam-a")
+        key = await box.record("cam-a")
+        (box.volumes[0].volume.path / "VOLUME.json").unlink()
+        files = [segment_path(*key)]
+        done = await unlink(box.volumes[0], files, lambda: False)
+        assert done.gone == set()
+        assert "VOLUME.json is missing" in done.failed[files[0]]
+        assert box.file(key).exists()
 
 
 async def test_a_missing_segment_past_its_floor_is_forgotten_and_the_ledger_says_it_was_missing(tmp_path: Path) -> None:
