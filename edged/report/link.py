@@ -168,9 +168,7 @@ class Link(aiomqtt.Client):
         for future in self._acks.values():
             future.cancel()
         self._acks.clear()
-        for future_ in (self._connected, self._disconnected):
-            if future_.done() and not future_.cancelled():
-                future_.exception()  # fetched, or asyncio complains that nobody did
+        self._fetch_errors()
 
     def _client_connect(self) -> None:
         # Runs in an executor thread: files are read and names resolved here, never on the event loop.
@@ -203,6 +201,23 @@ class Link(aiomqtt.Client):
         granted = getattr(properties, "ReceiveMaximum", WINDOW)
         self.window = max(1, min(WINDOW, granted))
         super()._on_connect(client, userdata, flags, reason_code, properties)
+
+    def _on_disconnect(
+        self,
+        client: paho.Client,
+        userdata: Any,
+        flags: paho.DisconnectFlags,
+        reason_code: ReasonCode,
+        properties: Properties | None = None,
+    ) -> None:
+        super()._on_disconnect(client, userdata, flags, reason_code, properties)
+        self._fetch_errors()
+
+    def _fetch_errors(self) -> None:
+        # aiomqtt may drop these futures unread, and asyncio then complains that nobody fetched their exceptions.
+        for future in (self._connected, self._disconnected):
+            if future.done() and not future.cancelled():
+                future.exception()
 
     def _on_publish(
         self, client: paho.Client, userdata: Any, mid: int, reason_code: ReasonCode, properties: Properties

@@ -37,12 +37,16 @@ async def test_a_message_the_access_rules_refuse_is_noticed_kept_and_offered_aga
             listening(broker.port) as ear,
             reporting(broker.port, tmp_path / "index.db") as running,
         ):
+            began = time.monotonic()
             await running.say("outage/out-1", OUTAGE)  # PUBACK 135, not authorised
             await running.say("camera/cam-1", {"camera": "cam-1", "state": "down"}, latest=True)
             await until(lambda: running.reporter.tally.refused >= 1, "the refusal is noticed")
             await until(lambda: bool(ear.on("camera/cam-1")), "the others are not held up")
             assert await running.waiting() == 1
             assert not ear.on("outage/")
+            await until(lambda: running.reporter.tally.refused >= 2, "it is offered again")
+            # Now and then, not in a tight loop: at once, and after each pause.
+            assert running.reporter.tally.refused <= 1 + (time.monotonic() - began) / 0.2
             refusals = [r.getMessage() for r in caplog.records if "MQT-004" in r.getMessage()]
             assert refusals
             assert "reason 135" in refusals[0]
