@@ -79,8 +79,9 @@ async def _resolve(addresses: Sequence[str], unusable: list[str]) -> dict[str, s
         try:
             found = await loop.getaddrinfo(address, PORT, family=socket.AF_INET, type=socket.SOCK_DGRAM)
             resolved[address] = str(found[0][4][0])
-        except OSError as error:
-            unusable.append(f"discovery.probe[{place}] ({error.strerror or type(error).__name__})")
+        except (OSError, UnicodeError) as error:  # the latter for names that no host can have
+            why = error.strerror if isinstance(error, OSError) else None
+            unusable.append(f"discovery.probe[{place}] ({why or type(error).__name__})")
     return resolved
 
 

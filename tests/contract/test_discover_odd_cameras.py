@@ -1,5 +1,6 @@
 """The ONVIF port against cameras that answer as real ones do at their worst, and against hostile ones."""
 
+import asyncio
 import datetime
 import itertools
 import os
@@ -254,6 +255,7 @@ async def test_badly_formed_replies_of_real_cameras_are_read(
         pytest.param(lambda _: page("", 500), id="500 and nothing"),
         pytest.param(lambda _: fault("ActionNotSupported", 200), id="fault with status 200"),
         pytest.param(b'<!DOCTYPE x [<!ENTITY a "b">]>' + envelope(IDENTITY.replace("ODD", "&a;")), id="document type"),
+        pytest.param(b"<!DOCTYPE x>" + envelope(IDENTITY), id="document type without entities"),
         pytest.param(b" " * 5000 + b'<!DOCTYPE x [<!ENTITY a "b">]>' + envelope(IDENTITY), id="late document type"),
         pytest.param(envelope("<tds:GetHostnameResponse/>"), id="answer to something else"),
         pytest.param(envelope(IDENTITY) + b" " * (1 << 20), id="more than 1 MiB"),
@@ -296,13 +298,31 @@ async def test_a_camera_cannot_lead_elsewhere(camera: OddCamera, port: OnvifPort
         with pytest.raises(CameraSpeaksOddly):
             await port.identity()
         camera.answers |= {
-            "device GetServices": services(("ver10/media", f"http://{trap.host}:{camera.port}/onvif/media")),
+            "device GetServices": services(("ver10/media", f"http://{trap.host}:{trap.port}/onvif/media")),
             "media GetProfiles": MEDIA1_PROFILES.format(encoding="H264"),
             "media GetStreamUri": stream_uri1(f"rtsp://user:pass@{trap.host}:8554/ch?a=1&amp;amp;b=2"),
         }
         assert len(await port.profiles()) == 1
         assert await port.stream_uri("p1") == f"rtsp://{camera.host}:8554/ch?a=1&b=2"
         assert trap.asked == []
+
+
+async def test_reading_a_huge_reply_does_not_hold_up_the_event_loop(camera: OddCamera, port: OnvifPort) -> None:
+    one = MEDIA1_PROFILES.format(encoding="H264").removeprefix("<trt:GetProfilesResponse>")
+    one = one.removesuffix("</trt:GetProfilesResponse>")
+    many = f"<trt:GetProfilesResponse>{one * 2500}</trt:GetProfilesResponse>"
+    assert len(envelope(many)) < onvif_wire.LARGEST_REPLY
+    camera.answers |= {"device GetServices": services(), "device GetProfiles": many}
+    await port.identity()  # the WSDLs are parsed by now
+    loop = asyncio.get_running_loop()
+    beats = [loop.time()]
+    asking_now = asyncio.create_task(port.profiles())
+    while not asking_now.done():
+        await asyncio.sleep(0.002)
+        beats.append(loop.time())
+    assert len(asking_now.result()) == 256  # of so many, the first
+    assert beats[-1] - beats[0] > 0.3  # it took long
+    assert max(after - before for before, after in itertools.pairwise(beats)) < 0.15  # and held up nobody
 
 
 @pytest.mark.parametrize("uri", ["", "nonsense", "http://h/stream", "rtsp://", "rtsp://h:port/x"])
