@@ -12,9 +12,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from edged.archive.ledger import LedgerKind, append
-from edged.archive.roster import cameras
+from edged.archive.roster import cameras, get
 from edged.archive.schema import DOOMED, MISSING, STREAM_NO
 from edged.archive.segments import SegmentKey, local_day
+from edged.base.clock import DAY
 from edged.law.site import SiteLaw
 from edged.retain.rows import (
     Held,
@@ -28,6 +29,8 @@ from edged.retain.rows import (
 )
 from edged.retain.timekeeping import read_state
 from edged.retain.verdict import ERASING, Ceiling, Verdict, deletable, judge
+
+NEVER = -(2**62)  # before its first tick the clock stands before everything: nothing is past its floor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,9 +76,14 @@ def verdict_on(
 def doom_due(
     connection: sqlite3.Connection, camera_id: str, stream_no: int, grounds: Grounds, limit: int, now_us: int
 ) -> Doomed:
-    """Mark up to `limit` segments of one stream that a duty to delete has reached."""
+    """Mark up to `limit` segments of one stream that a duty to delete has reached.
+
+    Where there is no such duty nothing is looked at, and where there is one, nothing that is still within its grace.
+    """
     retention_us = _retention_us(connection)
-    found = past_floor(connection, camera_id, stream_no, retention_us)
+    if grounds.law.decision(get(connection, camera_id).place, retention_us).ceiling_days is None:
+        return Doomed()
+    found = past_floor(connection, camera_id, stream_no, retention_us - grounds.law.grace_days * DAY)
     return _doom(connection, found, retention_us, grounds, limit, now_us)
 
 
@@ -199,8 +207,7 @@ def _may_go(segment: StoredSegment, holds: Held, retention_us: int, grounds: Gro
 
 def _retention_us(connection: sqlite3.Connection) -> int:
     state = read_state(connection)
-    # Before its first tick the clock stands before everything: nothing is past its floor.
-    return -(2**62) if state is None else state.retention_us
+    return NEVER if state is None else state.retention_us
 
 
 def _entry(segment: StoredSegment, verdict: Verdict, retention_us: int) -> dict[str, object]:

@@ -10,7 +10,7 @@ from edged.archive.schema import DOOMED, MISSING, STREAM_NO
 from edged.archive.segments import SegmentKey, local_day, parse_id, segments_in
 from edged.base.spans import Span
 from edged.model import StreamKind
-from edged.retain.doom import Grounds, verdict_on
+from edged.retain.doom import NEVER, Grounds, verdict_on
 from edged.retain.rows import StoredSegment, find_stored, holds_in_force
 from edged.retain.timekeeping import read_state
 
@@ -55,7 +55,7 @@ def explain_at(
 
 def _present(connection: sqlite3.Connection, segment: StoredSegment, grounds: Grounds) -> Explanation:
     state = read_state(connection)
-    retention_us = -(2**62) if state is None else state.retention_us
+    retention_us = NEVER if state is None else state.retention_us
     verdict = verdict_on(segment, holds_in_force(connection), retention_us, grounds, space_needed=False)
     standing = {DOOMED: "doomed", MISSING: "missing"}.get(segment.state, "kept")
     because = verdict.because

@@ -112,19 +112,17 @@ def delete_row(connection: sqlite3.Connection, key: SegmentKey) -> None:
     connection.execute(f"DELETE FROM segment {_BY_KEY}", _values(key))
 
 
-def past_floor(
-    connection: sqlite3.Connection, camera_id: str, stream_no: int, retention_us: int
-) -> Iterator[StoredSegment]:
-    """The segments of one stream whose floor has passed at `retention_us`, oldest first; neither doomed nor forgotten.
+def past_floor(connection: sqlite3.Connection, camera_id: str, stream_no: int, by_us: int) -> Iterator[StoredSegment]:
+    """The segments of one stream whose floor had passed by `by_us`, oldest first; neither doomed nor forgotten.
 
     No floor is shorter than the shortest in the index, which bounds how far the keys are read.
     """
     rows = connection.execute(
         f"{_SELECT} WHERE segment.camera = (SELECT no FROM camera WHERE id = :camera) AND segment.stream = :stream"
-        f" AND segment.start_us <= :now - (SELECT min(days) FROM floor) * {DAY}"
-        f" AND segment.state IN ({SEALED}, {MISSING}) AND segment.keep_until_us <= :now"
+        f" AND segment.start_us <= :by - (SELECT min(days) FROM floor) * {DAY}"
+        f" AND segment.state IN ({SEALED}, {MISSING}) AND segment.keep_until_us <= :by"
         " ORDER BY segment.start_us, segment.run, segment.seq",
-        {"camera": camera_id, "stream": stream_no, "now": retention_us},
+        {"camera": camera_id, "stream": stream_no, "by": by_us},
     )
     return (stored(row) for row in rows)
 

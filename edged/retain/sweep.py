@@ -46,8 +46,13 @@ class GuardRefused(OwnerMustAct):
 
 @dataclass(slots=True, kw_only=True)
 class SweepReport:
-    """What one pass did. `refused` is not empty where it deleted nothing at all; `skipped` and `pressed` are by volume:
-    why nothing was deleted there, and that it stays below its reserve although nothing more may go."""
+    """What one pass did.
+
+    `refused` is not empty where it deleted nothing at all. `examined` counts what came into question: past its floor
+    and its grace, or past its floor on a volume that needs space; `kept` what of it stays, by verdict. `skipped` and
+    `pressed` are by volume: why nothing was deleted there, and why it stays below its reserve all the same. `failed` is
+    by segment id: files that could not be unlinked.
+    """
 
     time: RetentionTime
     refused: str = ""
@@ -59,7 +64,7 @@ class SweepReport:
     kept: Counter[str] = field(default_factory=Counter)
     skipped: dict[str, str] = field(default_factory=dict)
     pressed: dict[str, str] = field(default_factory=dict)
-    failed: dict[str, str] = field(default_factory=dict)  # files that could not be unlinked, by segment id
+    failed: dict[str, str] = field(default_factory=dict)
 
 
 class Sweep:
