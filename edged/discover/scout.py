@@ -71,6 +71,7 @@ class Scout:
         self._known: dict[str, Known] = {}
         self._rejected: dict[str, tuple[int, Problem]] = {}  # by reference or address: until when, on which grounds
         self._told: set[str] = set()
+        self._looking = asyncio.Lock()
 
     async def run(self) -> None:
         """A round every `every` seconds, for ever. What `on_found` raises passes through."""
@@ -85,7 +86,14 @@ class Scout:
         self._rejected.clear()
 
     async def once(self) -> list[Found]:
-        """One round. Everything that answered, ordered by camera id; those without an id are in this list alone."""
+        """One round. Everything that answered, ordered by camera id; those without an id are in this list alone.
+
+        Rounds never overlap: a call during another's round waits for it, so that no login is tried twice.
+        """
+        async with self._looking:
+            return await self._round()
+
+    async def _round(self) -> list[Found]:
         for camera in self._roster():
             self._known.setdefault(camera.camera_id, camera)
         probed = await self._probe()

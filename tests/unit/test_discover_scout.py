@@ -202,6 +202,21 @@ async def test_a_rejected_login_is_tried_at_once_when_the_owner_acted() -> None:
     assert found.problem is None
 
 
+async def test_two_rounds_at_once_try_a_login_once() -> None:
+    camera = PlayedCamera("ref-a", "SERIAL-A", "192.0.2.1", fails=CameraRefusesLogin("camera c rejects the login"))
+    site = PlayedSite(camera)
+    ask_clock = camera.clock
+
+    async def slow_clock() -> int | None:
+        await asyncio.sleep(0)
+        return await ask_clock()
+
+    camera.clock = slow_clock  # type: ignore[method-assign]
+    scout = site.scout()
+    await asyncio.gather(scout.once(), scout.once())
+    assert camera.asked.count("identity") == 1
+
+
 @pytest.mark.parametrize("failure", [CameraUnreachable("gone"), CameraSpeaksOddly("odd")])
 async def test_other_failures_are_tried_again_at_the_next_round(failure: Exception) -> None:
     camera = PlayedCamera("ref-a", "SERIAL-A", "192.0.2.1", fails=failure)
