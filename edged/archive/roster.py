@@ -134,7 +134,8 @@ def adopt(connection: sqlite3.Connection, camera_id: str, at_us: int, by: str = 
 def remove(connection: sqlite3.Connection, camera_id: str, at_us: int, by: str = "") -> Camera:
     """Stop recording the camera, as `by` decided; what it recorded keeps its floor; a ledger entry.
 
-    Nothing happens where it is removed already. Raises UnknownCamera, and CameraHeld while an unreleased hold covers the camera, whatever the hold's span (I2).
+    Nothing happens where it is removed already. Raises UnknownCamera, and CameraHeld while an unreleased hold covers
+    the camera, whatever the hold's span (I2).
     """
     camera = get(connection, camera_id)
     if camera.state is CameraState.REMOVED:
