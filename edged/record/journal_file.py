@@ -1,0 +1,94 @@
+"""The journal as a file: appended to by the volume's writer thread, read back when a recorder starts."""
+
+import logging
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from edged.archive import journal
+from edged.archive.layout import JOURNAL, journal_path
+from edged.base.files import make_folder, sync_folder
+from edged.model import Fact
+
+log = logging.getLogger(__name__)
+_SEGMENT = re.compile(rb'"camera":"([^"]+)".*"kind":"segment".*"run":(\d+),"seq":(\d+).*"stream":"(\w+)"')
+
+
+class JournalFile:
+    """One recorder's journal on one volume. Used by one thread. Every method raises OSError."""
+
+    def __init__(self, volume: Path, recorder: str) -> None:
+        self._volume = volume
+        self._recorder = recorder
+        self._path: PurePosixPath | None = None
+        self._fd = -1
+        self._dirty = False
+
+    def append(self, fact: Fact, now_us: int) -> None:
+        """Write one line into the file of the day; `sync` makes it durable."""
+        path = journal_path(self._recorder, now_us)
+        if path != self._path:
+            self.close()
+            self._open(path)
+        line = journal.encode(fact)
+        self._dirty = True
+        # One write: what a crash leaves of a line is at most its beginning.
+        if os.write(self._fd, line) != len(line):
+            raise OSError("the journal's line was written in part only")
+
+    def sync(self) -> None:
+        """Make every line durable."""
+        if self._dirty:
+            os.fdatasync(self._fd)
+            self._dirty = False
+
+    def close(self) -> None:
+        """Sync and close; `append` opens again."""
+        if self._fd >= 0:
+            try:
+                self.sync()
+            finally:
+                os.close(self._fd)
+                self._fd, self._path, self._dirty = -1, None, False
+
+    def abandon(self) -> None:
+        """Close without a word, on a volume that no longer answers."""
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd, self._path, self._dirty = -1, None, False
+
+    def _open(self, path: PurePosixPath) -> None:
+        full = self._volume / path
+        make_folder(full.parent)
+        fd = os.open(full, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        try:
+            size = os.fstat(fd).st_size
+            if size and os.pread(fd, 1, size - 1) != b"\n":
+                log.warning("the journal of %s ends in a torn line, which is left as it is", full.stem)
+                os.write(fd, b"\n")
+            sync_folder(full.parent)
+        except BaseException:
+            os.close(fd)
+            raise
+        self._fd, self._path = fd, path
+
+
+def recent_days(volume: Path) -> list[Path]:
+    """The last two files of every recorder's journal on the volume. Raises OSError."""
+    root = volume / JOURNAL
+    if not root.is_dir():
+        return []
+    return [day for recorder in sorted(root.iterdir()) for day in sorted(recorder.glob("????-??-??.ndjson"))[-2:]]
+
+
+def known_segments(day: Path) -> Iterator[tuple[bytes, bytes, int, int]]:
+    """(camera, stream, run, seq) of every segment line. Raises OSError.
+
+    Lines are canonical, so a pattern finds their keys; parsing a day's JSON would hold up the recording around it.
+    """
+    with day.open("rb") as lines:
+        for line in lines:
+            found = _SEGMENT.search(line)
+            if found is not None:
+                yield found[1], found[4], int(found[2]), int(found[3])

@@ -1,0 +1,253 @@
+"""What a crash left on a volume, put in order: open segments are cut to their last whole fragment, sealed and
+journalled as recovered; sealed ones that no journal line names are journalled.
+
+A generator, stepped by the volume's writer thread between the writes of new fragments: recording goes on at once,
+however much there is to recover. It does small amounts of work between steps.
+
+    .part, whole fragments    cut, index appended, synced, linked to its name, journalled
+    .part, no whole fragment  removed: there is nothing to see in it
+    .part with a second name  the crash came between link and unlink: the .part name goes. A file that has further
+                              names may be held as evidence, and cutting reaches through links: it is copied instead
+    .mp4, not in the journal  the crash came between link and journal line: hashed and journalled
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import logging
+import os
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from edged.archive.layout import PART, SEGMENTS, SegmentName, parse_segment_path
+from edged.base.files import sync_folder
+from edged.model import Fact, SegmentSealed, StreamKind
+from edged.record.fmp4 import random_access
+from edged.record.fmp4_read import Salvage, salvage
+from edged.record.journal_file import known_segments, recent_days
+
+log = logging.getLogger(__name__)
+_CHUNK = 4 * 1024 * 1024
+_LAST = 3
+_STEP = 256  # directory entries or journal lines between two steps
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What recovery did so far."""
+
+    sealed: int = 0
+    journalled: int = 0
+    removed: int = 0
+
+
+def recover(volume: Path, first_run: int, tell: Callable[[Fact], None]) -> Generator[None, None, Recovered]:
+    """Recover `volume`; `tell` appends a fact to the journal and makes it durable. Raises OSError.
+
+    Segments of `first_run` and later are this process's own, and are journalled by it.
+    """
+    parts: list[Path] = []
+    days = recent_days(volume)
+    # Each segment is journalled before the writer turns to the next few, so only a stream's last ones can be missing.
+    since = min((day.stem for day in days), default="9999")
+    newest: dict[tuple[str, StreamKind], list[tuple[int, int, Path]]] = {}
+    for path in _walk(volume):
+        if path is None:
+            yield
+            continue
+        if path.name.endswith(PART):
+            parts.append(path)
+            continue
+        name = parse_segment_path(path.relative_to(volume))
+        if name is not None and name.run < first_run and path.parent.name >= since:
+            last = newest.setdefault((name.camera, name.stream), [])
+            last.append((name.run, name.seq, path))
+            if len(last) > _LAST:
+                last.remove(min(last))
+    unknown = {
+        (camera.encode(), stream.encode(), run, seq): path
+        for (camera, stream), last in newest.items()
+        for run, seq, path in last
+    }
+    for day in days:
+        for number, key in enumerate(known_segments(day)):
+            unknown.pop(key, None)
+            if number % _STEP == 0:
+                yield
+    sealed = removed = journalled = 0
+    for path in parts:
+        try:
+            outcome = yield from _recover_part(volume, path, tell)
+        except OSError as error:
+            # One file that cannot be read must not keep the volume from being recorded to.
+            log.error("an open segment could not be recovered, it is left as it is: %s", error.strerror)
+            continue
+        sealed += outcome == "sealed"
+        removed += outcome == "removed"
+    for key, path in unknown.items():
+        name = parse_segment_path(path.relative_to(volume))
+        if name is None:
+            continue
+        fact = yield from _describe(path, name)
+        # Another recorder on this volume may have been between link and line; it has caught up by now.
+        if fact is not None and not any(key in known_segments(day) for day in recent_days(volume)):
+            tell(fact)
+            journalled += 1
+    return Recovered(sealed, journalled, removed)
+
+
+def _walk(volume: Path) -> Iterator[Path | None]:
+    """The files of the segments tree, oldest day first; None now and then, where a step may be taken."""
+    cameras = volume / SEGMENTS
+    if not cameras.is_dir():
+        return
+    seen = 0
+    for camera in sorted(cameras.iterdir()):
+        if not camera.is_dir():
+            continue
+        for day in sorted(camera.iterdir()):
+            if not day.is_dir():
+                continue
+            yield None
+            with os.scandir(day) as entries:
+                for entry in entries:
+                    seen += 1
+                    if seen % _STEP == 0:
+                        yield None
+                    yield Path(entry.path)
+
+
+def _recover_part(volume: Path, path: Path, tell: Callable[[Fact], None]) -> Generator[None, None, str]:
+    name = parse_segment_path(path.relative_to(volume))
+    if name is None:
+        return "foreign"
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return "gone"
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return "in use"  # by this recorder, which writes already, or by another one on the same volume
+        final = path.with_name(path.name.removesuffix(PART))
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(fd), final.stat()):
+                path.unlink()
+                sync_folder(path.parent)
+                return "published"
+        yield
+        size = os.fstat(fd).st_size
+        found = salvage(lambda offset, count: os.pread(fd, count, offset), size)
+        if found is None:
+            path.unlink()
+            sync_folder(path.parent)
+            log.warning("camera %s: an open segment held no whole fragment after a crash and was removed", name.camera)
+            return "removed"
+        if os.fstat(fd).st_nlink > 1:
+            fd = _copy_apart(fd, path, found.length)
+        digest, length = yield from _seal(fd, found)
+        seq = _publish(path, final)
+        log.warning("camera %s: an open segment was recovered after a crash, %d frames", name.camera, found.frames)
+        tell(_fact(name._replace(seq=seq), found, digest, length))
+        return "sealed"
+    finally:
+        os.close(fd)
+
+
+def _copy_apart(fd: int, path: Path, length: int) -> int:
+    """Put a copy of the first `length` bytes in the place of `path`, whose file has other names; returns its fd."""
+    working = path.with_name(f"{path.name}.copy")
+    new = os.open(working, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+    try:
+        at = 0
+        while at < length:
+            at += os.write(new, os.pread(fd, min(_CHUNK, length - at), at))
+        os.replace(working, path)
+    except BaseException:
+        os.close(new)
+        raise
+    os.close(fd)
+    return new
+
+
+def _seal(fd: int, found: Salvage) -> Generator[None, None, tuple[str, int]]:
+    """Cut and index the file; returns its hash and length."""
+    index = random_access(found.points)
+    if os.fstat(fd).st_size != found.length:
+        os.ftruncate(fd, found.length)
+    at = found.length
+    while at < found.length + len(index):
+        at += os.pwrite(fd, index[at - found.length :], at)
+    os.fdatasync(fd)
+    digest = yield from _hash(fd, at)
+    return digest, at
+
+
+def _hash(fd: int, length: int) -> Generator[None, None, str]:
+    digest = hashlib.sha256()
+    at = 0
+    while at < length:
+        chunk = os.pread(fd, min(_CHUNK, length - at), at)
+        if not chunk:
+            raise OSError("a segment shrank while it was read")
+        digest.update(chunk)
+        at += len(chunk)
+        yield
+    return digest.hexdigest()
+
+
+def _publish(path: Path, final: Path) -> int:
+    """Give the file its sealed name without ever replacing another; returns the sequence number in that name."""
+    stem, _, seq = final.stem.rpartition("-")
+    number = int(seq)
+    while True:
+        try:
+            os.link(path, final.with_name(f"{stem}-{number}.mp4"))
+            break
+        except FileExistsError:
+            number += 1_000_000  # a name somebody else took: step far out of the way of what this run goes on to use
+    path.unlink()
+    sync_folder(path.parent)
+    return number
+
+
+def _describe(path: Path, name: SegmentName) -> Generator[None, None, SegmentSealed | None]:
+    """The fact about a sealed segment that no journal line names."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return None  # swept in the meantime
+    try:
+        size = os.fstat(fd).st_size
+        found = salvage(lambda offset, count: os.pread(fd, count, offset), size)
+        if found is None:
+            log.warning("camera %s: a sealed segment cannot be read, it is left alone", name.camera)
+            return None
+        digest = yield from _hash(fd, size)
+    finally:
+        os.close(fd)
+    return _fact(name, found, digest, size)
+
+
+def _fact(name: SegmentName, found: Salvage, digest: str, length: int) -> SegmentSealed:
+    return SegmentSealed(
+        camera=name.camera,
+        stream=name.stream,
+        start_us=found.start_us,
+        end_us=found.end_us,
+        run=name.run,
+        seq=name.seq,
+        bytes=length,
+        frames=found.frames,
+        keyframes=found.keyframes,
+        codec=found.codec,
+        width=found.width,
+        height=found.height,
+        sha256=digest,
+        lost_packets=0,
+        recovered=True,
+        boot_id="",
+        start_mono_us=0,
+    )

@@ -1,0 +1,394 @@
+"""Decides what goes into which fragment and which segment, and when each begins and ends. No clock, no disk.
+
+Time. The host's wall clock at the arrival of a segment's first frame labels the segment; within it, RTP timestamps
+place the frames. A camera's clock may therefore drift, jump or wrap without moving a label by more than a segment can
+drift. Because sockets are drained on a tick, a label may be late by at most that tick (100 ms).
+
+Where the stream goes on, a segment ends exactly where the next begins. Where it does not, it ends with its last frame,
+whose duration is taken to be that of the frame before.
+"""
+
+import itertools
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from edged.base.clock import SECOND
+from edged.model import Cause
+from edged.record.fmp4 import Sample, SyncPoint, fragment_head, init_segment, random_access
+from edged.record.h264 import Picture, parse_sps
+from edged.record.rtp import CLOCK, signed_ticks, ticks_to_us, us_to_ticks
+
+FIRST_FRAGMENT = CLOCK // 2  # the first fragment of a session goes out early, so that the status tells the truth soon
+FRAGMENT_BYTES = 4 * 1024 * 1024  # at most this much of a stream is in memory before it is handed to the disk
+FRAGMENT_FRAMES = 1000
+REORDER = 2 * CLOCK  # frames shown in another order than sent lie closer together than this
+JUMP = 5 * CLOCK  # a larger step of the timestamp that arrival does not bear out is the camera's clock jumping
+LATE_FLUSH_US = SECOND // 2  # a fragment waits this much longer than its length for a camera that sends slowly
+RUN_AHEAD_US = SECOND  # how far media time may lead arrival before arrival is believed for the end
+DRIFT = 10 * CLOCK  # media time and arrival of one segment part by less, unless the camera's clock is useless
+PRFT_SIZE = 32
+_USUAL_DURATION = CLOCK // 25
+
+ParameterSets = tuple[bytes, tuple[bytes, ...]]  # the SPS, and the PPS it goes with
+
+
+@dataclass(slots=True)
+class Lengths:
+    """Limits in 90 kHz ticks, shared by all streams so that a new assignment reaches the running ones."""
+
+    segment: int
+    fragment: int
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentStart:
+    """A segment begins: when, and under which clock."""
+
+    start_us: int
+    start_mono_us: int
+    run: int
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentEnd:
+    """A segment is complete: what its journal line will say, and the index to write behind its last fragment."""
+
+    index: bytes
+    end_us: int
+    frames: int
+    keyframes: int
+    codec: str
+    width: int
+    height: int
+    lost_packets: int
+    rtcp_offset_us: int | None
+
+
+class Sink(Protocol):
+    """Where the segmenter's decisions go. None of the calls may block."""
+
+    def begin(self, start: SegmentStart, picture: Picture) -> None: ...
+
+    def write(self, head: bytes, body: bytearray, end_us: int) -> bool:
+        """Take one fragment; False where there is no room for it, and then nothing of it was taken."""
+
+    def end(self, end: SegmentEnd) -> None: ...
+
+    def loss(self, start_us: int, end_us: int, cause: Cause, packets: int, frames: int) -> None: ...
+
+    def current_run(self) -> int: ...
+
+    def lost_packets(self) -> int:
+        """Packets lost since the session began."""
+
+
+@dataclass(slots=True)
+class _Segment:
+    start: SegmentStart
+    time: int  # media time of its first frame
+    stamp: int  # the camera's timestamp of its first frame
+    sets: ParameterSets
+    picture: Picture
+    target: int
+    lost_before: int
+    lost_now: int  # packets lost when its last fragment was handed out
+    lost_span: tuple[int, int] | None = None
+    points: list[SyncPoint] = field(default_factory=list)
+    decoded: int = -1  # decoding time of its last frame handed out
+    length: int = 0  # bytes handed out
+    sequence: int = 0
+    frames: int = 0
+    keyframes: int = 0
+    end_us: int = 0  # end of its last frame handed out
+
+
+class Segmenter:
+    """One session of one stream.
+
+    `stagger` (0 to 1) shortens its first segment, so that a fleet that started together does not rotate together.
+    """
+
+    def __init__(self, sink: Sink, lengths: Lengths, stagger: float) -> None:
+        self._sink = sink
+        self._lengths = lengths
+        self._stagger = stagger
+        self._segment: _Segment | None = None
+        self._first = True  # segment
+        self._early = True  # fragment
+        self._new_segment_wanted = False
+        # the fragment being collected
+        self._times: list[int] = []
+        self._sizes: list[int] = []
+        self._keys: list[int] = []
+        self._bytes = 0
+        self._reordered = False
+        self._opened_us = 0
+        self._opened_mono_us = 0
+        # the stream's media time
+        self._stamp = 0
+        self._time = 0
+        self._peak = 0  # the latest time seen: less than it means a frame shown before one sent earlier
+        self._mono_us: int | None = None
+        self._anchor = (0, 0)  # media time and arrival that belong together
+        self._by_arrival = False
+        self._duration = _USUAL_DURATION
+        self._last_key: int | None = None
+        self._gop = 0
+        self._report: tuple[int, int] | None = None
+        # what is missing and not yet said
+        self._dropped_from_us: int | None = None
+        self._dropped = 0
+        self._picture: Picture | None = None
+        self._sps = b""
+
+    def unit(
+        self,
+        data: bytearray,
+        start: int,
+        timestamp: int,
+        key: bool,
+        wall_us: int,
+        mono_us: int,
+        sets: ParameterSets,
+    ) -> bytearray:
+        """Take the access unit ``data[start:]``; what lies before it is the fragment so far.
+
+        Returns the bytearray to go on with, which holds the fragment that is then being collected. Raises BadStream.
+        """
+        in_order = self._advance(timestamp, mono_us)
+        if in_order and self._times and self._must_cut(key):
+            data, start = self._split(data, start), 0
+        if key and in_order:
+            if self._last_key is not None:
+                self._gop = self._time - self._last_key
+            self._last_key = self._time
+            if self._segment is not None and self._must_rotate(sets, self._segment):
+                if self._times:
+                    data, start = self._split(data, start), 0
+                if self._segment is not None:
+                    same_clock = self._segment.start.run == self._sink.current_run()
+                    self._end_segment(wall_us if same_clock else None)
+            if self._segment is None and sets[0] and sets[1]:
+                self._begin_segment(timestamp, sets, wall_us, mono_us)
+        if self._segment is None:
+            self._dropped += self._dropped_from_us is not None
+            del data[start:]
+            return data
+        if not self._times:
+            self._opened_us, self._opened_mono_us = wall_us, mono_us
+        if key:
+            self._keys.append(len(self._times))
+        elif not in_order:
+            self._reordered = True
+        self._times.append(self._time)
+        size = len(data) - start
+        self._sizes.append(size)
+        self._bytes += size
+        return data
+
+    def overdue(self, mono_us: int) -> bool:
+        """Whether the fragment must not grow or wait any longer, although no frame came to end it; see `flush`."""
+        if not self._times:
+            return False
+        if len(self._times) >= FRAGMENT_FRAMES or self._bytes >= FRAGMENT_BYTES:
+            return True
+        return mono_us - self._opened_mono_us > ticks_to_us(self._lengths.fragment) + LATE_FLUSH_US
+
+    def flush(self, data: bytearray) -> None:
+        """Hand out the fragment collected so far, which is `data`."""
+        if self._times:
+            self._hand_out(data, None)
+
+    def finish(self, data: bytearray, now_us: int) -> None:
+        """The session is over: hand out what is left and end the segment."""
+        self.flush(data)
+        if self._segment is not None:
+            self._end_segment(None)
+        self._say_dropped(now_us)
+
+    def sender_report(self, camera_us: int, timestamp: int) -> None:
+        """The camera says what its own clock showed at `timestamp`: kept beside the label, never used for it."""
+        self._report = camera_us, timestamp
+
+    def _advance(self, timestamp: int, mono_us: int) -> bool:
+        """Move the media time to this frame; returns whether it is shown after all before it."""
+        if self._mono_us is None:
+            self._stamp, self._mono_us, self._anchor = timestamp, mono_us, (0, mono_us)
+            return True
+        step = signed_ticks(timestamp, self._stamp)
+        waited = us_to_ticks(mono_us - self._mono_us)
+        self._stamp, self._mono_us = timestamp, mono_us
+        if self._by_arrival:
+            step = max(waited, 1) + self._peak - self._time
+        elif step < -REORDER or (step > JUMP and waited < step // 2):
+            # The camera's clock jumped: go on where arrival says, and let the next keyframe begin afresh.
+            step = max(waited, self._duration) + self._peak - self._time
+            self._begin_afresh(mono_us)
+        elif step > max(REORDER, 4 * self._duration):
+            self._note_silence(step)
+        elif abs(self._time + step - self._anchor[0] - us_to_ticks(mono_us - self._anchor[1])) > DRIFT:
+            self._by_arrival = True  # a clock that stands still or runs at another rate than 90 kHz places nothing
+            self._begin_afresh(mono_us)
+        self._time += step
+        if self._time <= self._peak:
+            return False
+        self._duration = min(self._time - self._peak, max(REORDER, 4 * self._duration))
+        self._peak = self._time
+        return True
+
+    def _begin_afresh(self, mono_us: int) -> None:
+        self._new_segment_wanted = True
+        self._last_key = self._report = None
+        self._anchor = self._peak, mono_us
+
+    def _note_silence(self, step: int) -> None:
+        """The camera itself left frames out: the span stays covered, and the journal says that it is thin."""
+        if self._segment is not None:
+            start_us = self._label(self._segment, self._peak + self._duration)
+            missing = max(1, step // self._duration - 1)
+            self._sink.loss(start_us, start_us + ticks_to_us(step - self._duration), Cause.LOSS, 0, missing)
+
+    def _must_cut(self, key: bool) -> bool:
+        span = self._time - self._times[0]
+        if len(self._times) >= FRAGMENT_FRAMES or self._bytes >= FRAGMENT_BYTES:
+            return True
+        if self._early and span >= FIRST_FRAGMENT:
+            return True
+        return span + (self._gop if key else self._duration) > self._lengths.fragment
+
+    def _must_rotate(self, sets: ParameterSets, segment: _Segment) -> bool:
+        if self._new_segment_wanted or sets != segment.sets or segment.start.run != self._sink.current_run():
+            return True
+        # The last keyframe that keeps the segment within its length, judging the next GOP by the last one.
+        return self._time - segment.time + self._gop > segment.target
+
+    def _split(self, data: bytearray, start: int) -> bytearray:
+        """Hand out the fragment ``data[:start]``; the frame behind it moves into a bytearray of its own."""
+        rest = data[start:]
+        del data[start:]
+        self._hand_out(data, self._time)
+        return rest
+
+    def _hand_out(self, body: bytearray, next_time: int | None) -> None:
+        segment = self._segment
+        assert segment is not None
+        times = self._times
+        last_duration = self._duration
+        if next_time is not None and not self._reordered:
+            last_duration = min(next_time - times[-1], max(self._duration, CLOCK))
+        head, points, end = self._build(segment, last_duration)
+        end_mono_us = (self._mono_us or 0) + ticks_to_us(last_duration)
+        end_us = self._label(segment, end, end_mono_us)
+        accepted = self._sink.write(head, body, end_us)
+        frames, keyframes = len(times), len(self._keys)
+        begun_us = self._opened_us
+        self._times, self._sizes, self._keys = [], [], []
+        self._bytes, self._reordered, self._early = 0, False, False
+        if not accepted:
+            # A fragment left out of the middle of a file would tear the pictures behind it: begin anew at a keyframe.
+            if self._dropped_from_us is None:
+                self._dropped_from_us = segment.end_us if segment.frames else segment.start.start_us
+            self._dropped += frames
+            self._end_segment(None)
+            return
+        self._say_dropped(segment.start.start_us)
+        segment.points += points
+        segment.length += len(head) + len(body)
+        segment.sequence += 1
+        segment.frames += frames
+        segment.keyframes += keyframes
+        segment.end_us = end_us
+        lost = self._sink.lost_packets()
+        if lost != segment.lost_now:
+            segment.lost_now = lost
+            segment.lost_span = (segment.lost_span[0] if segment.lost_span else begun_us, end_us)
+
+    def _build(self, segment: _Segment, last_duration: int) -> tuple[bytes, list[SyncPoint], int]:
+        """(everything of the fragment but its samples, where its keyframes are, the media time of its end)."""
+        times = self._times
+        # Decoding times are the times of showing in ascending order; where B-frames make the two differ, the shift
+        # says by how much. Two frames never share one, whatever the camera says.
+        decoding: list[int] = []
+        last = segment.decoded
+        for time in sorted(times) if self._reordered else times:
+            last = max(time - segment.time, last + 1)
+            decoding.append(last)
+        segment.decoded = last
+        durations = [after - before for before, after in itertools.pairwise(decoding)] + [last_duration]
+        keys = set(self._keys)
+        samples = [
+            Sample(duration, size, index in keys, time - segment.time - decoded)
+            for index, (duration, size, time, decoded) in enumerate(
+                zip(durations, self._sizes, times, decoding, strict=True)
+            )
+        ]
+        init = b"" if segment.sequence else init_segment(segment.picture, *segment.sets)
+        position = segment.length + len(init) + PRFT_SIZE
+        points = [SyncPoint(decoding[index], position, index + 1) for index in self._keys]
+        wall_us = segment.start.start_us + ticks_to_us(decoding[0])
+        head = fragment_head(segment.sequence + 1, wall_us, decoding[0], samples)
+        return init + head, points, max(times) + last_duration
+
+    def _label(self, segment: _Segment, time: int, arrived_us: int | None = None) -> int:
+        """The wall clock time of a media time of `segment`, never far ahead of its arrival (a monotonic time).
+
+        A camera may begin with a few seconds it had kept; those lie before the label, not in the future.
+        """
+        elapsed = ticks_to_us(time - segment.time)
+        if arrived_us is not None:
+            by_arrival = max(1, arrived_us - segment.start.start_mono_us)
+            if elapsed - by_arrival > RUN_AHEAD_US:
+                elapsed = by_arrival
+        return segment.start.start_us + elapsed
+
+    def _begin_segment(self, timestamp: int, sets: ParameterSets, wall_us: int, mono_us: int) -> None:
+        if sets[0] != self._sps or self._picture is None:
+            self._picture, self._sps = parse_sps(sets[0]), sets[0]
+        start = SegmentStart(wall_us, mono_us, self._sink.current_run())
+        target = self._lengths.segment
+        if self._first:
+            target = round(target * (0.25 + 0.75 * self._stagger))
+        self._first = self._new_segment_wanted = False
+        self._anchor = self._time, mono_us
+        lost = self._sink.lost_packets()
+        self._segment = _Segment(start, self._time, timestamp, sets, self._picture, target, lost, lost)
+        self._sink.begin(start, self._picture)
+
+    def _end_segment(self, next_start_us: int | None) -> None:
+        """`next_start_us`: where the stream goes on, under the same clock."""
+        segment = self._segment
+        assert segment is not None
+        self._segment = None
+        if not segment.frames:
+            return
+        offset = None
+        if self._report is not None:
+            camera_us, timestamp = self._report
+            offset = camera_us + ticks_to_us(signed_ticks(segment.stamp, timestamp)) - segment.start.start_us
+        end_us = segment.end_us
+        if next_start_us is not None and next_start_us > segment.start.start_us:
+            end_us = next_start_us
+        lost = segment.lost_now - segment.lost_before
+        if segment.lost_span is not None and lost:
+            start_us, lost_until_us = segment.lost_span
+            self._sink.loss(start_us, min(lost_until_us, end_us), Cause.LOSS, lost, 0)
+        picture = segment.picture
+        self._sink.end(
+            SegmentEnd(
+                index=random_access(segment.points),
+                end_us=end_us,
+                frames=segment.frames,
+                keyframes=segment.keyframes,
+                codec=picture.codec,
+                width=picture.width,
+                height=picture.height,
+                lost_packets=lost,
+                rtcp_offset_us=offset,
+            )
+        )
+
+    def _say_dropped(self, until_us: int) -> None:
+        if self._dropped_from_us is not None:
+            from_us, self._dropped_from_us = self._dropped_from_us, None
+            self._sink.loss(from_us, max(from_us, until_us), Cause.DISK, 0, self._dropped)
+            self._dropped = 0

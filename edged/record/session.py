@@ -1,0 +1,154 @@
+"""One playing session: drained on every tick, kept alive, watched for frames. Fresh for every connection.
+
+Nothing half-broken is repaired in place: whatever goes wrong ends the session, and the stream opens another.
+"""
+
+from collections.abc import Callable
+
+from edged.base.clock import SECOND
+from edged.record.connection import Connection
+from edged.record.depacketize import Depacketizer
+from edged.record.errors import BadStream, Closed, Stalled, VolumeFenced
+from edged.record.interleaved import InterleavedReader
+from edged.record.rtp import sender_report
+from edged.record.rtsp_message import Message
+from edged.record.segmenter import Segmenter
+
+STALL_US = 10 * SECOND  # without a whole frame
+KEYFRAME_US = 120 * SECOND  # smart codecs stretch their GOPs to a minute; none stretches them further
+SCRATCH_BYTES = 1024 * 1024 + 128 * 1024  # one read, in front of which the rest of the last one fits
+_ROUNDS = 4  # reads of one socket on one tick, so that a flood from one camera does not starve the others
+_OUTGOING_LIMIT = 64 * 1024
+
+
+class Counters:
+    """What one stream received since the recorder process started."""
+
+    __slots__ = ("bytes", "frames", "keyframes", "last_frame_us", "lost_packets", "packets", "sessions")
+
+    def __init__(self) -> None:
+        self.bytes = self.frames = self.keyframes = self.lost_packets = self.packets = self.sessions = 0
+        self.last_frame_us: int | None = None  # arrival of the last whole frame
+
+
+class Session:
+    """Feeds what `connection` receives to `segmenter`; `counters` belong to the stream and go on across sessions.
+
+    `fenced` says why the stream's volume cannot be written to, "" where it can.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        segmenter: Segmenter,
+        counters: Counters,
+        fenced: Callable[[], str],
+        now_mono_us: int,
+    ) -> None:
+        playing = connection.playing
+        self._sock = connection.sock
+        self._client = connection.client
+        self._segmenter = segmenter
+        self._counters = counters
+        self._fenced = fenced
+        self.video = Depacketizer(playing.video.payload_type, playing.video.parameter_sets, self._unit)
+        self._reader = InterleavedReader(
+            self.video,
+            playing.video.payload_type,
+            (playing.rtp_channel, playing.rtcp_channel),
+            on_rtcp=self._rtcp,
+            on_message=self._message,
+        )
+        self._early = connection.early
+        self._rest = b""
+        self._ping_every_us = playing.timeout_seconds * SECOND // 2
+        self._next_ping_us = now_mono_us + self._ping_every_us
+        self._outgoing = b""
+        self._frame_mono_us = now_mono_us
+        self._no_keyframe_since_us: int | None = now_mono_us
+        self._packets_counted = self._lost_counted = 0
+
+    def drain(self, scratch: memoryview, now_us: int, now_mono_us: int) -> None:
+        """Take what has arrived. `scratch` is anybody's between calls. Raises StreamFailed: the session is over."""
+        if reason := self._fenced():
+            raise VolumeFenced(f"the volume is fenced: {reason}")
+        if self._early:
+            early, self._early = memoryview(self._early), b""
+            self._rest = bytes(early[self._reader.feed(early, 0, len(early), now_us, now_mono_us) :])
+        rest = self._rest
+        kept = len(rest)
+        if kept:
+            scratch[:kept] = rest
+        for _ in range(_ROUNDS):
+            try:
+                count = self._sock.recv_into(scratch[kept:])
+            except BlockingIOError:
+                break
+            except OSError as error:
+                raise Closed(f"the connection broke ({error.strerror})") from None
+            if count == 0:
+                raise Closed("the camera ended the connection")
+            self._counters.bytes += count
+            end = kept + count
+            self._rest = b""
+            done = self._reader.feed(scratch, 0, end, now_us, now_mono_us)
+            rest = self._rest = bytes(scratch[done:end])
+            kept = len(rest)
+            if end < len(scratch):
+                break
+            scratch[:kept] = rest
+        self._count()
+        if self._segmenter.overdue(now_mono_us):
+            self._segmenter.flush(self.video.take_ready())
+        self._check_times(now_mono_us)
+        if self._outgoing or now_mono_us >= self._next_ping_us:
+            self._speak(now_mono_us)
+
+    def finish(self, now_us: int) -> None:
+        """The session is over: what was received in whole frames goes to disk."""
+        self._count()
+        self._segmenter.finish(self.video.take_ready(), now_us)
+
+    def _unit(self, data: bytearray, start: int, timestamp: int, key: bool, wall_us: int, mono_us: int) -> bytearray:
+        counters, video = self._counters, self.video
+        counters.frames += 1
+        counters.last_frame_us = wall_us
+        self._frame_mono_us = mono_us
+        if key:
+            counters.keyframes += 1
+            self._no_keyframe_since_us = None
+        return self._segmenter.unit(data, start, timestamp, key, wall_us, mono_us, (video.sps, video.pps))
+
+    def _count(self) -> None:
+        video, counters = self.video, self._counters
+        counters.packets += video.packets - self._packets_counted
+        counters.lost_packets += video.lost - self._lost_counted
+        self._packets_counted, self._lost_counted = video.packets, video.lost
+
+    def _check_times(self, now_mono_us: int) -> None:
+        if now_mono_us - self._frame_mono_us > STALL_US:
+            raise Stalled(f"no whole frame for {STALL_US // SECOND} s")
+        since = self._no_keyframe_since_us
+        if since is not None and now_mono_us - since > KEYFRAME_US:
+            raise BadStream(f"no keyframe for {KEYFRAME_US // SECOND} s", hint="shorten the camera's I-frame interval")
+
+    def _rtcp(self, data: memoryview, start: int, stop: int) -> None:
+        report = sender_report(data, start, stop)
+        if report is not None:
+            self._segmenter.sender_report(*report)
+
+    def _message(self, message: Message) -> None:
+        self._outgoing += self._client.on_message(message)
+
+    def _speak(self, now_mono_us: int) -> None:
+        if now_mono_us >= self._next_ping_us:
+            self._outgoing += self._client.keep_alive()
+            self._next_ping_us = now_mono_us + self._ping_every_us
+        try:
+            self._outgoing = self._outgoing[self._sock.send(self._outgoing) :]
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            raise Closed(f"the connection broke ({error.strerror})") from None
+        if len(self._outgoing) > _OUTGOING_LIMIT:
+            raise Stalled("the camera no longer reads")

@@ -1,0 +1,239 @@
+"""One assigned stream: session after session, with what the journal and the status say about it."""
+
+import logging
+import zlib
+from dataclasses import dataclass
+
+from edged.base.clock import SECOND, Clock
+from edged.base.errors import OwnerMustAct
+from edged.base.tasks import Backoff
+from edged.model import Cause, Loss, StreamDown, StreamState, StreamStatus, StreamUp
+from edged.record.assignment import AssignedStream
+from edged.record.connection import Connection, Resolve, connect, say_goodbye
+from edged.record.engine import Engine
+from edged.record.errors import BadStream, StreamFailed, VolumeFenced
+from edged.record.h264 import Picture
+from edged.record.segment_file import Progress, SegmentFile
+from edged.record.segmenter import Lengths, SegmentEnd, Segmenter, SegmentStart
+from edged.record.session import Counters, Session
+from edged.record.volume import VolumeWriter
+
+log = logging.getLogger(__name__)
+HEALTHY_US = 10 * SECOND  # a session that stored frames for this long begins the back-off anew
+OPENING_US = 5 * SECOND  # a volume that takes longer to open counts as fenced
+_VOLUME_POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """What every stream is handed."""
+
+    clock: Clock
+    engine: Engine
+    lengths: Lengths
+    resolve: Resolve
+
+
+class StreamRecorder:
+    """Records `assigned` to `writer` for as long as `run` runs."""
+
+    def __init__(self, assigned: AssignedStream, writer: VolumeWriter, house: House) -> None:
+        self.assigned = assigned
+        self.writer = writer
+        self._house = house
+        self._clock = house.clock
+        self._boot_id = house.clock.boot_id()
+        self._counters = Counters()
+        self._progress = Progress()
+        self._state = StreamState.CONNECTING
+        self._since_us = house.clock.wall_us()
+        self._cause: Cause | None = None
+        self._told: Cause | None = None  # the cause the journal knows the stream to be down for
+        self._code = ""
+        self._codec, self._width, self._height = "", 0, 0
+        self._seq = 0
+        self._backoff = Backoff(first=1.0, longest=15.0)
+        self._owner_backoff = Backoff(first=15.0, longest=60.0)
+        # the session that plays
+        self._session: Session | None = None
+        self._file: SegmentFile | None = None
+        self._up_mono_us: int | None = None
+
+    async def run(self) -> None:
+        """Until cancelled; then what was received is sealed and the camera told goodbye."""
+        connection: Connection | None = None
+        try:
+            while True:
+                try:
+                    await self._until_volume_is_open()
+                    connection = await connect(self.assigned, self._house.resolve)
+                    error = await self._play(connection)
+                except StreamFailed as failure:
+                    error = failure
+                except Exception:
+                    # A bug must not leave this camera unrecorded until somebody restarts the recorder.
+                    log.exception("camera %s/%s: unforeseen", self.assigned.camera, self.assigned.stream)
+                    error = BadStream("what the camera sent was not foreseen; see the log")
+                self._end_session()
+                wait = self._went_down(error)
+                if connection is not None:
+                    leaving, connection = connection, None
+                    await say_goodbye(leaving)
+                await self._clock.sleep(wait)
+                self._become(StreamState.CONNECTING)
+        finally:
+            # Cancelled: the stream is not wanted any more, here or at all.
+            self._end_session()
+            self._tell_down(Cause.PLANNED, "")
+            if connection is not None:
+                await say_goodbye(connection)
+
+    def status(self) -> StreamStatus:
+        """What the status socket says about this stream."""
+        counters = self._counters
+        return StreamStatus(
+            camera=self.assigned.camera,
+            stream=self.assigned.stream,
+            state=self._state,
+            since_us=self._since_us,
+            cause=self._cause,
+            code=self._code,
+            last_frame_us=counters.last_frame_us,
+            committed_us=self._progress.committed_us,
+            frames=counters.frames,
+            keyframes=counters.keyframes,
+            bytes=counters.bytes,
+            packets=counters.packets,
+            lost_packets=counters.lost_packets,
+            sessions=counters.sessions,
+            codec=self._codec,
+            width=self._width,
+            height=self._height,
+        )
+
+    # --- what the segmenter decides (its Sink) --------------------------------------------------------------------
+
+    def begin(self, start: SegmentStart, picture: Picture) -> None:
+        self._codec, self._width, self._height = picture.codec, picture.width, picture.height
+        if self._up_mono_us is None:
+            self._up_mono_us = start.start_mono_us
+            self._went_up(start)
+        self._seq += 1
+        assigned = self.assigned
+        self._file = SegmentFile(assigned.camera, assigned.stream, start, self._seq, self._boot_id, self._progress)
+
+    def write(self, head: bytes, body: bytearray, end_us: int) -> bool:
+        return self._file is not None and self.writer.write(self._file, head, body, end_us)
+
+    def end(self, end: SegmentEnd) -> None:
+        if self._file is not None:
+            self.writer.seal(self._file, end)
+            self._file = None
+
+    def loss(self, start_us: int, end_us: int, cause: Cause, packets: int, frames: int) -> None:
+        assigned = self.assigned
+        self.writer.tell(
+            Loss(
+                camera=assigned.camera,
+                stream=assigned.stream,
+                start_us=start_us,
+                end_us=end_us,
+                cause=cause,
+                packets=packets,
+                frames=frames,
+            )
+        )
+
+    def current_run(self) -> int:
+        return self._house.engine.run
+
+    def lost_packets(self) -> int:
+        return self._session.video.lost if self._session is not None else 0
+
+    # --- sessions --------------------------------------------------------------------------------------------------
+
+    async def _until_volume_is_open(self) -> None:
+        writer = self.writer
+        opened_by_us = self._clock.monotonic_us() + OPENING_US
+        while writer.opening and self._clock.monotonic_us() < opened_by_us:
+            await self._clock.sleep(_VOLUME_POLL_SECONDS / 10)
+        if reason := writer.fenced:
+            self._went_down(VolumeFenced(f"the volume is fenced: {reason}"))
+        while writer.fenced:
+            await self._clock.sleep(_VOLUME_POLL_SECONDS)
+
+    async def _play(self, connection: Connection) -> StreamFailed:
+        self._counters.sessions += 1
+        # Streams that started together rotate apart, each always at the same place.
+        name = f"{self.assigned.camera}/{self.assigned.stream}".encode()
+        segmenter = Segmenter(self, self._house.lengths, zlib.crc32(name) % 1000 / 1000)
+        self._session = Session(
+            connection, segmenter, self._counters, lambda: self.writer.fenced, self._clock.monotonic_us()
+        )
+        return await self._house.engine.drain_until_failure(self._session)
+
+    def _end_session(self) -> None:
+        if self._session is not None:
+            self._session.finish(self._clock.wall_us())
+            self._session = self._file = None
+
+    def _become(self, state: StreamState) -> None:
+        if state is not self._state:
+            self._state = state
+            self._since_us = self._clock.wall_us()
+
+    def _went_up(self, start: SegmentStart) -> None:
+        self._become(StreamState.STREAMING)
+        if self._told is not None or self._cause is not None:
+            log.info("camera %s/%s: recording again", self.assigned.camera, self.assigned.stream)
+        self._cause, self._code, self._told = None, "", None
+        self.writer.tell(
+            StreamUp(
+                camera=self.assigned.camera,
+                stream=self.assigned.stream,
+                at_us=start.start_us,
+                mono_us=start.start_mono_us,
+                boot_id=self._boot_id,
+            )
+        )
+
+    def _went_down(self, error: StreamFailed) -> float:
+        """Say so where it is news; returns how long to wait."""
+        if error.cause is not self._told:
+            log.warning(
+                "camera %s/%s is not being recorded: [%s] %s",
+                self.assigned.camera,
+                self.assigned.stream,
+                error.code,
+                error,
+            )
+        self._become(StreamState.DOWN)
+        self._cause, self._code = error.cause, error.code
+        self._tell_down(error.cause, error.code)
+        healthy_since_us, self._up_mono_us = self._up_mono_us, None
+        if healthy_since_us is not None and self._clock.monotonic_us() - healthy_since_us >= HEALTHY_US:
+            self._backoff.reset()
+        if isinstance(error, OwnerMustAct):
+            return self._owner_backoff.next_wait()
+        self._owner_backoff.reset()
+        return self._backoff.next_wait()
+
+    def _tell_down(self, cause: Cause, code: str) -> None:
+        if cause is self._told:
+            return
+        self._told = cause
+        at_us, mono_us = self._clock.wall_us(), self._clock.monotonic_us()
+        progress, assigned, boot_id = self._progress, self.assigned, self._boot_id
+        # The last frame stored is known once the writer has come to this point of the queue.
+        self.writer.tell(
+            lambda: StreamDown(
+                camera=assigned.camera,
+                stream=assigned.stream,
+                at_us=at_us,
+                mono_us=mono_us,
+                boot_id=boot_id,
+                cause=cause,
+                last_frame_us=progress.committed_us,
+                code=code,
+            )
+        )
