@@ -193,6 +193,15 @@ class Ear:
         return list(seen.values())
 
 
+class _Client(aiomqtt.Client):
+    """Fetches the error of a connection that ends while being made, which aiomqtt leaves for asyncio to mourn."""
+
+    def _on_disconnect(self, *args: Any, **kwargs: Any) -> None:
+        super()._on_disconnect(*args, **kwargs)
+        if self._disconnected.done():
+            self._disconnected.exception()
+
+
 @contextlib.asynccontextmanager
 async def listening(port: int, *, client_id: str = "ear", ear: Ear | None = None) -> AsyncIterator[Ear]:
     """A subscriber to everything of edged, with a persistent session, that comes back whenever the broker does."""
@@ -202,7 +211,7 @@ async def listening(port: int, *, client_id: str = "ear", ear: Ear | None = None
     async def listen() -> None:
         while True:
             try:
-                async with aiomqtt.Client(
+                async with _Client(
                     "127.0.0.1", port, identifier=client_id, clean_session=False, keepalive=5, timeout=2
                 ) as client:
                     await client.subscribe("edged/#", qos=1)

@@ -70,9 +70,11 @@ class Reporting:
         self.reporter.wake()
         return number
 
-    async def waiting(self) -> int:
-        """Messages not yet acknowledged."""
-        return await self.database.read(outbox.waiting)
+    async def until_waiting(self, messages: int, seconds: float = 10.0) -> None:
+        """Wait until exactly so many messages are in the outbox."""
+        async with asyncio.timeout(seconds):
+            while await self.database.read(outbox.waiting) != messages:
+                await asyncio.sleep(0.02)
 
 
 @contextlib.asynccontextmanager

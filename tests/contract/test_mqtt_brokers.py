@@ -97,12 +97,12 @@ async def test_only_the_newest_state_and_every_event_is_sent(broker: BrokerProce
             await running.say("camera/cam-1", document, latest=True)
         for event in ("opened", "reported", "closed"):
             await running.say("outage/out-1", an_outage(1, event))
-        assert await running.waiting() == 4
+        await running.until_waiting(4)
         broker.start()
         async with listening(broker.port) as ear:
             await until(lambda: running.reporter.tally.published >= 5, "all acknowledged", 15)
             await until(lambda: len(ear.on("outage/")) >= 1, "the outage is heard")
-            assert await running.waiting() == 0
+            await running.until_waiting(0)
             assert [state["recording"] for state in ear.on("camera/cam-1")] == [False]
             assert ear.on("outage/out-1")[-1]["event"] == "closed"
 
@@ -120,7 +120,7 @@ async def test_an_orderly_stop_says_so_before_it_leaves(broker: BrokerProcess, t
         assert death["bd_seq"] == ear.on("birth")[0]["bd_seq"]
         assert death["seq"] == 3
         assert [topic.rpartition("/")[2] for topic, _, _ in ear.heard] == ["birth", "out-1", "death"]
-        assert await running.waiting() == 1
+        await running.until_waiting(1)
 
 
 async def test_killed_the_will_speaks_with_the_number_of_its_birth(broker: BrokerProcess, tmp_path: Path) -> None:
@@ -171,4 +171,4 @@ async def test_i9_a_whole_session_names_no_address_model_or_credential(broker: B
         assert not re.search(r"\d+\.\d+\.\d+\.\d+|(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}|://", everything)
         assert ear.on("camera/cam-1")[0]["cause"] == "stalled"
         assert "location" not in everything
-        assert await running.waiting() == 0
+        await running.until_waiting(0)

@@ -42,7 +42,7 @@ async def test_a_message_the_access_rules_refuse_is_noticed_kept_and_offered_aga
             await running.say("camera/cam-1", {"camera": "cam-1", "state": "down"}, latest=True)
             await until(lambda: running.reporter.tally.refused >= 1, "the refusal is noticed")
             await until(lambda: bool(ear.on("camera/cam-1")), "the others are not held up")
-            assert await running.waiting() == 1
+            await running.until_waiting(1)
             assert not ear.on("outage/")
             await until(lambda: running.reporter.tally.refused >= 2, "it is offered again")
             # Now and then, not in a tight loop: at once, and after each pause.
@@ -55,7 +55,7 @@ async def test_a_message_the_access_rules_refuse_is_noticed_kept_and_offered_aga
             rules.write_text(f"topic write {BASE}/#\ntopic read edged/#\n")
             broker.signal(signal.SIGHUP)
             await until(lambda: bool(ear.on("outage/out-1")), "it arrives once it is allowed")
-            await until(lambda: running.reporter.tally.waiting == 0, "nothing waits")
+            await running.until_waiting(0)
             assert len([r for r in caplog.records if "MQT-004" in r.getMessage()]) == len(refusals) == 1
 
 
@@ -73,10 +73,10 @@ async def test_a_hung_broker_keeps_nobody_waiting_and_hears_everything_later(tmp
             enqueued = time.monotonic() - started
             await until(lambda: not running.reporter.tally.connected, "the silence is noticed")
             assert enqueued < 2.0  # fifty durable transactions, and not one wait for the broker
-            assert await running.waiting() == 50
+            await running.until_waiting(50)
             broker.signal(signal.SIGCONT)
             await until(lambda: len(ear.once_by_id("outage/")) == 50, "all of it is heard")
-            await until(lambda: running.reporter.tally.waiting == 0, "nothing waits")
+            await running.until_waiting(0)
             assert [m["outage"] for m in ear.once_by_id("outage/")] == [f"out-{number}" for number in range(50)]
 
 
@@ -88,7 +88,7 @@ async def test_stopping_while_the_broker_hangs_takes_no_longer_than_its_limits(t
             await running.say("outage/out-1", OUTAGE)
             running.reporter.stop()
             await asyncio.wait_for(running.task, 5)
-            assert await running.waiting() == 1
+            await running.until_waiting(1)
 
 
 async def test_a_killed_broker_is_noticed_at_once_and_not_at_a_timeout(tmp_path: Path) -> None:

@@ -32,20 +32,20 @@ async def test_a_broker_restarted_during_an_outage_holds_every_message_once_and_
             await until(lambda: bool(ear.on("birth")), "the birth")
             await running.say("outage/out-1", step(1, "opened", "outage"))
             await until(lambda: len(ear.on("outage/")) == 1, "the opening is heard")
-            await until(lambda: running.reporter.tally.waiting == 0, "and acknowledged")
+            await running.until_waiting(0)
 
             broker.stop()
             await running.say("outage/out-1", step(1, "reported", "reported"))
             await running.say("outage/out-2", step(2, "opened", "outage"))
             await until(lambda: not running.reporter.tally.connected, "the loss is noticed")
             await running.say("outage/out-1", step(1, "attended", "attended"))
-            assert await running.waiting() == 3
+            await running.until_waiting(3)
 
             broker.start()
             await until(lambda: len(ear.once_by_id("outage/")) == 4, "what waited is heard", 15)
             await running.say("outage/out-1", step(1, "closed", "closed"))
             await until(lambda: len(ear.once_by_id("outage/")) == 5, "the closing is heard")
-            await until(lambda: running.reporter.tally.waiting == 0, "nothing waits")
+            await running.until_waiting(0)
 
             told = ear.once_by_id("outage/")
             assert [(m["outage"], m["event"]) for m in told] == [
@@ -70,7 +70,7 @@ async def test_a_broker_that_forgot_everything_is_told_everything_again(tmp_path
             await running.say("outage/out-1", step(1, "opened", "outage"))
             async with listening(broker.port) as before:
                 await until(lambda: len(before.heard) >= 3, "birth, state and outage are retained")
-            await until(lambda: running.reporter.tally.waiting == 0, "nothing waits")
+            await running.until_waiting(0)
             broker.stop()
             await until(lambda: not running.reporter.tally.connected, "the loss is noticed")
             broker.start()
@@ -91,10 +91,10 @@ async def test_a_crash_between_acknowledgement_and_removal_repeats_the_same_id(
                     power_cut.setattr(outbox, "acknowledged", lambda connection, seqs: None)
                     await running.say("outage/out-1", step(1, "opened", "outage"))
                     await until(lambda: len(ear.on("outage/")) == 1, "heard for the first time")
-                    await until(lambda: running.reporter.tally.waiting == 1, "and still in the outbox")
+                    await running.until_waiting(1)
             async with reporting(broker.port, tmp_path / "index.db") as running:
                 await until(lambda: len(ear.on("outage/")) == 2, "heard again")
-                await until(lambda: running.reporter.tally.waiting == 0, "and gone from the outbox")
+                await running.until_waiting(0)
             first, again = ear.on("outage/")
             assert first["id"] == again["id"]
             assert (first["bd_seq"], first["seq"]) < (again["bd_seq"], again["seq"])
@@ -118,7 +118,7 @@ async def test_killed_brokers_again_and_again_lose_nothing(tmp_path: Path) -> No
                 wanted = [f"out-{turn}-{number}" for turn in range(4) for number in range(25)]
                 await running.say("outage/last", step(1, "closed", "closed") | {"outage": "last"})
                 await until(lambda: any(m["outage"] == "last" for m in ear.on("outage/")), "the last is heard", 20)
-                assert await running.waiting() == 0
+                await running.until_waiting(0)
             async with listening(broker.port, client_id="late") as late:
                 await until(lambda: {m["outage"] for m in late.on("outage/")} >= {*wanted, "last"}, "all are retained")
             assert all(topic.startswith(BASE) for topic, _, _ in late.heard)
