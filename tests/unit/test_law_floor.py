@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from edged.base.clock import HOUR
 from edged.law.deadlines import deadlines
 from edged.law.floor import DEFAULT_DAYS, DEFAULT_RULE, resolve_floor
-from edged.law.packs import Entry, Kind, Pack, Packs, PlaceKind, Rank, Scope, Status, load_packs, shipped_packs
+from edged.law.packs import Kind, Pack, Packs, PlaceKind, Status, load_packs, shipped_packs
+from tests.lawbook import entry, with_entries
 
 ON = dt.date(2026, 11, 22)
 
@@ -18,32 +19,6 @@ ON = dt.date(2026, 11, 22)
 @pytest.fixture
 def packs() -> Packs:
     return load_packs(shipped_packs())
-
-
-def entry(**changes: object) -> Entry:
-    fields: dict[str, object] = {
-        "id": "test/1",
-        "title": "Test rule",
-        "title_zh": "无",
-        "issuer": "无",
-        "article": "1",
-        "rank": Rank.CITY_RULE,
-        "status": Status.IN_FORCE,
-        "valid_from": dt.date(2020, 1, 1),
-        "scope": Scope(place=("listed", "other")),
-        "kind": Kind.RETENTION_MIN,
-        "value": 40,
-        "unit": "day",
-        "counting": "local_civil_days",
-        "text_zh": "无",
-    }
-    return Entry.model_validate(fields | changes)
-
-
-def with_entries(*entries: Entry) -> Packs:
-    return Packs(
-        (Pack(jurisdiction="national", title="-", entries=()), Pack(jurisdiction="x", title="-", entries=entries))
-    )
 
 
 @pytest.mark.parametrize(
