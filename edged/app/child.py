@@ -16,7 +16,7 @@ from edged.base.clock import Clock
 from edged.base.errors import TryAgain
 from edged.config import Config
 from edged.model import RecorderStatus
-from edged.record.process import is_running
+from edged.record.main import is_running
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +41,7 @@ class RecorderChild:
         self._log_level = log_level
         self._latest = latest
         self._process: asyncio.subprocess.Process | None = None
+        self._stopping = False
 
     async def run(self) -> None:
         """Until cancelled; for `supervise`. Raises RecorderEnded."""
@@ -48,6 +49,8 @@ class RecorderChild:
             log.info("taking over the recorder that is running")
             while is_running(self._recorder.state_dir, self._recorder.id):
                 await self._clock.sleep(POLL_SECONDS)
+            if self._stopping:
+                return
             raise RecorderEnded("the recorder that was taken over has ended")
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "edged", "recorder", "--id", self._recorder.id),
@@ -60,10 +63,13 @@ class RecorderChild:
         )
         code = await self._process.wait()
         self._process = None
+        if self._stopping:
+            return
         raise RecorderEnded(f"the recorder ended with exit code {code}")
 
     async def stop(self) -> None:
-        """Ask the recorder to seal its segments and end; waits for it, but not for ever."""
+        """Ask the recorder to seal its segments and end; waits for it, but not for ever. It is not started again."""
+        self._stopping = True
         status = self._latest()
         pid = self._process.pid if self._process is not None else status.pid if status is not None else None
         if pid is None or not is_running(self._recorder.state_dir, self._recorder.id):

@@ -34,7 +34,8 @@ from edged.law.site import SiteLaw
 from edged.model import RecorderStatus
 from edged.outage.desk import OutageDesk
 from edged.outage.detect import Thresholds
-from edged.record.process import assignment_path, status_socket_path
+from edged.record.process import assignment_path
+from edged.record.status import status_socket_path
 from edged.report.api import Api
 from edged.report.feed import StateFeed
 from edged.report.health import Snapshot, status_line
@@ -46,6 +47,7 @@ from edged.retain.holds import Holds
 from edged.retain.ntp import kernel_ntp_synchronised
 from edged.retain.stamp import Stamper
 from edged.retain.sweep import Sweep, SweepReport
+from edged.retain.timekeeping import read_state
 
 log = logging.getLogger(__name__)
 
@@ -110,14 +112,13 @@ class House:
         # archive
         self.intake = Intake(database, clock, volumes, self.stamper, law.tz, self.progress.expect("intake", 120))
         # retain
-        workers = {volume.id: Worker(f"volume-{volume.id}") for volume in volumes}
         swept = [
-            SweptVolume(volume, workers[volume.id], configured.reserve)
+            SweptVolume(volume, Worker(f"volume-{volume.id}"), configured.reserve)
             for volume, configured in zip(volumes, config.volume, strict=True)
             if not volume.fenced
         ]
         gate = Gate()
-        self.holds = Holds(database, clock, gate, workers)
+        self.holds = Holds(database, clock, gate, swept)
         self.deletions = Deletions()
         self.sweep = Sweep(
             database,
@@ -216,6 +217,9 @@ class House:
 
     async def _keep_archive(self, tree: asyncio.TaskGroup) -> None:
         """Catch up, compare with the disks, and only then let the sweep begin."""
+        # Labels far behind the retention clock are not believed, not even those of what was recorded while we were away.
+        if (state := await self.database.read(read_state)) is not None:
+            self.stamper.follow(state.retention_us)
         await self.intake.catch_up()
         tree.create_task(self.intake.run(), name="intake")
         await reconcile(

@@ -34,19 +34,17 @@ class _Kept(NamedTuple):
 
 
 class Deletions:
-    """Counts what the sweep has deleted since this process started, for metrics."""
+    """What the sweep has deleted since this process started, and whether its clock is trusted."""
 
     def __init__(self) -> None:
-        self.segments: dict[str, int] = {}
-        self.bytes: dict[str, int] = {}
+        self.segments = 0
+        self.bytes = 0
         self.trusted = False
 
     def add(self, report: SweepReport) -> None:
         self.trusted = report.time.trusted
-        for reason, amount in report.erased_by.items():
-            self.segments[reason] = self.segments.get(reason, 0) + amount
-        for reason, amount in report.bytes_by.items():
-            self.bytes[reason] = self.bytes.get(reason, 0) + amount
+        self.segments += report.erased
+        self.bytes += report.bytes
 
 
 class Survey:
@@ -120,8 +118,8 @@ class Survey:
             outages=tuple(_outage(incident) for incident in incidents),
             volumes=tuple(self._volume(volume, status) for volume, _ in self._volumes),
             retention_clock_trusted=self._deletions.trusted,
-            retention_deleted_segments=dict(self._deletions.segments),
-            retention_deleted_bytes=dict(self._deletions.bytes),
+            retention_deleted_segments=self._deletions.segments,
+            retention_deleted_bytes=self._deletions.bytes,
             hold_active=self._kept.holds,
             event_loop_lag_us=self._lag_us(),
             mqtt_connected=self._tally is not None and self._tally.connected,

@@ -67,13 +67,18 @@ def _list(arguments: argparse.Namespace) -> int:
 
 def _duty(duty: dict[str, Any]) -> str:
     """One deadline in a word or two."""
-    if duty["met"] is not None:
-        return "met late" if duty["overdue"] else "met"
-    if duty["due"] is None:
-        return "not yet running"
-    if duty["overdue"]:
-        return f"OVERDUE by {for_people(-duty['seconds_left'])}"
-    return f"in {for_people(duty['seconds_left'])}"
+    left = duty["seconds_left"]
+    match duty["standing"]:
+        case "pending":
+            return f"in {for_people(left)}"
+        case "overdue":
+            return f"OVERDUE by {for_people(None if left is None else -left)}"
+        case "waiting":
+            return "not yet running"
+        case "late":
+            return "met late"
+        case standing:
+            return str(standing)
 
 
 def _show(arguments: argparse.Namespace) -> int:

@@ -16,7 +16,7 @@ from typing import Any, Self, TypeVar
 
 import aiohttp
 import onvif
-from lxml import etree  # type: ignore[import-untyped]  # ships no types
+from lxml import etree
 from onvif.client import ZeepAsyncClient
 from onvif.transport import AsyncSafeTransport
 from zeep import Settings

@@ -57,6 +57,11 @@ async def connect(stream: AssignedStream, resolve: Resolve) -> Connection:
         raise
 
 
+async def say_teardown(connection: Connection) -> None:
+    """Send TEARDOWN and go on listening: `RtspClient.on_message` raises Closed at its answer. Raises OSError."""
+    await asyncio.get_running_loop().sock_sendall(connection.sock, connection.client.teardown())
+
+
 async def say_goodbye(connection: Connection, seconds: float = 1.0) -> None:
     """Send TEARDOWN, give the camera a moment to read it, and close."""
     loop = asyncio.get_running_loop()

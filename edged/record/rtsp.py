@@ -48,6 +48,7 @@ class RtspClient:
         self._play_url = self._url
         self._ping = "OPTIONS"
         self._ping_retried = False
+        self._leaving = False
 
     def open(self) -> Conversation:
         """OPTIONS, DESCRIBE, SETUP of the video track alone, PLAY.
@@ -82,6 +83,8 @@ class RtspClient:
 
         Raises Closed where the session is gone.
         """
+        if message.status and self._leaving and message.cseq() == self._cseq:
+            raise Closed("the session was ended on purpose")
         if message.status == 0 or message.cseq() not in (None, self._cseq):
             return b""  # its own requests (ANNOUNCE and the like) ask for nothing that recording needs
         if message.status == _SESSION_NOT_FOUND:
@@ -97,6 +100,7 @@ class RtspClient:
 
     def teardown(self) -> bytes:
         """The goodbye; empty where no session was opened."""
+        self._leaving = True
         return self._request("TEARDOWN", self._play_url) if self._session is not None else b""
 
     def _need(self, method: str, uri: str, *headers: tuple[str, str]) -> Generator[bytes, Message, Message]:

@@ -127,7 +127,8 @@ class StatusServer:
         self._clients.add(client)
         try:
             self._send(client, encode_status(self._snapshot()))
-            with contextlib.suppress(OSError):
+            # Cancelled at the end of the process, and then there is nothing to undo.
+            with contextlib.suppress(OSError, asyncio.CancelledError):
                 while await reader.read(4096):  # nobody has anything to say here; waits for the end
                     pass
         finally:

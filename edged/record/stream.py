@@ -1,5 +1,7 @@
 """One assigned stream: session after session, with what the journal and the status say about it."""
 
+import asyncio
+import contextlib
 import logging
 import zlib
 from dataclasses import dataclass
@@ -9,7 +11,7 @@ from edged.base.errors import OwnerMustAct
 from edged.base.tasks import Backoff
 from edged.model import Cause, Loss, StreamDown, StreamState, StreamStatus, StreamUp
 from edged.record.assignment import AssignedStream
-from edged.record.connection import Connection, Resolve, connect, say_goodbye
+from edged.record.connection import Connection, Resolve, connect, say_goodbye, say_teardown
 from edged.record.engine import Engine
 from edged.record.errors import BadStream, StreamFailed, VolumeFenced
 from edged.record.h264 import Picture
@@ -20,6 +22,7 @@ from edged.record.volume import VolumeWriter
 
 log = logging.getLogger(__name__)
 HEALTHY_US = 10 * SECOND  # a session that stored frames for this long begins the back-off anew
+GOODBYE_SECONDS = 1.0  # for the answer to TEARDOWN, when a running session is ended on purpose
 OPENING_US = 5 * SECOND  # a volume that takes longer to open counts as fenced
 _VOLUME_POLL_SECONDS = 0.5
 
@@ -83,10 +86,12 @@ class StreamRecorder:
                 self._become(StreamState.CONNECTING)
         finally:
             # Cancelled: the stream is not wanted any more, here or at all.
+            if connection is not None and self._session is not None:
+                await self._take_last_frames(connection, self._session)
             self._end_session()
             self._tell_down(Cause.PLANNED, "")
             if connection is not None:
-                await say_goodbye(connection)
+                connection.sock.close()
 
     def status(self) -> StreamStatus:
         """What the status socket says about this stream."""
@@ -171,6 +176,13 @@ class StreamRecorder:
             connection, segmenter, self._counters, lambda: self.writer.fenced, self._clock.monotonic_us()
         )
         return await self._house.engine.drain_until_failure(self._session)
+
+    async def _take_last_frames(self, connection: Connection, session: Session) -> None:
+        """Say goodbye and take what the camera had sent before it heard it: no frame is lost to a planned end."""
+        with contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(GOODBYE_SECONDS):
+                await say_teardown(connection)
+                await self._house.engine.drain_until_failure(session)
 
     def _end_session(self) -> None:
         if self._session is not None:

@@ -11,10 +11,10 @@ from edged.archive.segments import oldest, parse_id, segment_file, segments_in, 
 from edged.base.spans import Span
 from edged.model import StreamKind
 from edged.report.requests import BadRequest, parse_time, print_time, read_body, seconds
-from edged.retain.clock import read_state
 from edged.retain.doom import Grounds
 from edged.retain.explain import Explanation, explain_at, explain_segment
 from edged.retain.holds import Hold, HoldRequest
+from edged.retain.timekeeping import read_state
 
 if TYPE_CHECKING:
     from edged.report.api import Rooms

@@ -5,8 +5,7 @@ watchdog alike, so that a number has the same name and the same value wherever i
 the metric ``x_timestamp_seconds`` where it is a moment and ``x_seconds`` where it is a duration.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from edged.model import Cause, StreamState
 from edged.report.messages import CAPABILITIES
@@ -70,10 +69,9 @@ class Snapshot:
     outages: tuple[OutageHealth, ...] = ()
     volumes: tuple[VolumeHealth, ...] = ()
     retention_clock_trusted: bool = False
-    retention_deleted_segments: Mapping[str, int] = field(default_factory=dict)  # by the verdict's reason
-    retention_deleted_bytes: Mapping[str, int] = field(default_factory=dict)
+    retention_deleted_segments: int = 0  # since this controller started
+    retention_deleted_bytes: int = 0
     hold_active: int = 0
-    intake_lag_us: int | None = None  # age of the oldest journal line not yet in the index; None: unknown
     event_loop_lag_us: int = 0
     mqtt_connected: bool = False
     mqtt_outbox_messages: int = 0
@@ -115,7 +113,6 @@ def health_document(snapshot: Snapshot) -> dict[str, object]:
         "recorder_online": snapshot.recorder_online,
         "retention_clock_trusted": snapshot.retention_clock_trusted,
         "hold_active": snapshot.hold_active,
-        "intake_lag_us": snapshot.intake_lag_us,
         "event_loop_lag_us": snapshot.event_loop_lag_us,
         "mqtt_connected": snapshot.mqtt_connected,
         "mqtt_outbox_messages": snapshot.mqtt_outbox_messages,

@@ -112,7 +112,6 @@ FORMS: Mapping[str, Forms] = {
         "recorder_online": _flag,
         "retention_clock_trusted": _flag,
         "hold_active": _whole,
-        "intake_lag_us": _whole_or_none,
         "event_loop_lag_us": _whole,
         "mqtt_connected": _flag,
         "mqtt_outbox_messages": _whole,

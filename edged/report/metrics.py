@@ -16,7 +16,6 @@ from edged.report.health import CameraHealth, Snapshot
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 DUTIES = ("report", "attendance")
-DELETION_REASONS = ("must_erase", "may_erase")
 
 Value = float | int | None
 _PerCamera = tuple[str, str, Callable[[CameraHealth], Value]]
@@ -86,7 +85,6 @@ def _box(snapshot: Snapshot) -> Iterator[Metric]:
     yield _gauge("start_time_seconds", "When this controller started.", _seconds(snapshot.started_us))
     yield _gauge("recorder_online", "Whether the recorder process answers.", int(snapshot.recorder_online))
     yield _gauge("event_loop_lag_seconds", "How late the event loop last was.", snapshot.event_loop_lag_us / SECOND)
-    yield _gauge("intake_lag_seconds", "Age of the oldest fact not yet indexed.", _seconds(snapshot.intake_lag_us))
     yield _gauge("mqtt_connected", "Whether the broker is connected.", int(snapshot.mqtt_connected))
     yield _gauge("mqtt_outbox_messages", "Messages waiting for the broker.", snapshot.mqtt_outbox_messages)
     yield _gauge("hold_active", "Evidence holds not yet released.", snapshot.hold_active)
@@ -150,13 +148,12 @@ def _volumes(snapshot: Snapshot) -> Iterator[Metric]:
 def _retention(snapshot: Snapshot) -> Iterator[Metric]:
     trusted = int(snapshot.retention_clock_trusted)
     yield _gauge("retention_clock_trusted", "Whether the clock that deletion asks is trusted.", trusted)
-    for name, text, amounts in (
-        ("segments", "Segments deleted, by the verdict's reason.", snapshot.retention_deleted_segments),
-        ("bytes", "Bytes of footage deleted, by the verdict's reason.", snapshot.retention_deleted_bytes),
+    for name, amount in (
+        ("segments", snapshot.retention_deleted_segments),
+        ("bytes", snapshot.retention_deleted_bytes),
     ):
-        deleted = CounterMetricFamily(f"edged_retention_deleted_{name}", text, labels=["reason"])
-        for reason in dict.fromkeys((*DELETION_REASONS, *amounts)):
-            deleted.add_metric([reason], amounts.get(reason, 0))
+        deleted = CounterMetricFamily(f"edged_retention_deleted_{name}", "Deleted since this controller started.")
+        deleted.add_metric([], amount)
         yield deleted
 
 

@@ -66,8 +66,7 @@ def test_every_combination_exists_from_the_beginning() -> None:
         assert values["edged_camera_frames_total", (("camera", camera),)] == 0
         for duty in ("attendance", "report"):
             assert values["edged_outage_deadline_overdue", (("camera", camera), ("duty", duty))] == 0
-    for reason in ("must_erase", "may_erase"):
-        assert values["edged_retention_deleted_segments_total", (("reason", reason),)] == 0
+    assert values["edged_retention_deleted_segments_total", ()] == 0
     assert values["edged_volume_free_bytes", (("volume", "disk-a"),)] == 400
 
 
@@ -90,10 +89,10 @@ def test_what_is_not_known_has_no_sample() -> None:
 
 
 def test_a_number_has_the_same_name_everywhere() -> None:
-    names = {name for name, _ in scrape(a_snapshot(cameras=(a_camera(1, oldest_us=1),), intake_lag_us=0))}
+    names = {name for name, _ in scrape(a_snapshot(cameras=(a_camera(1, oldest_us=1),)))}
     counts = {"cameras", "cameras_recording", "outages_open", "outages_overdue"}  # sums of series
     for prefix, document in (
-        ("edged", health_document(a_snapshot(1, intake_lag_us=0))),
+        ("edged", health_document(a_snapshot(1))),
         ("edged_camera", camera_details(a_camera(1, oldest_us=1))),
     ):
         for field, value in document.items():
@@ -105,7 +104,7 @@ def test_a_number_has_the_same_name_everywhere() -> None:
 def test_i9_labels_carry_ids_and_nothing_else() -> None:
     text = Metrics(lambda: busy(2)).render().decode()
     labels = set(re.findall(r'(\w+)="', text))
-    assert labels == {"version", "camera", "duty", "volume", "reason"}
+    assert labels == {"version", "camera", "duty", "volume"}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             for label, value in sample.labels.items():
