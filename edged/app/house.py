@@ -217,7 +217,7 @@ class House:
 
     async def _keep_archive(self, tree: asyncio.TaskGroup) -> None:
         """Catch up, compare with the disks, and only then let the sweep begin."""
-        # Labels far behind the retention clock are not believed, not even those of what was recorded while we were away.
+        # Labels far behind the retention clock are not believed, not even of what was recorded while we were away.
         if (state := await self.database.read(read_state)) is not None:
             self.stamper.follow(state.retention_us)
         await self.intake.catch_up()

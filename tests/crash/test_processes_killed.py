@@ -25,7 +25,7 @@ login = {{ username = "admin", password = "secret" }}
 
 def discovery_of(fleet: Fleet) -> str:
     """Asks the fleet's own cameras alone: other fleets may be on the loopback interface too."""
-    addresses = [camera.onvif_url.split("/")[2] for camera in fleet.cameras]
+    addresses = [str(camera.onvif_url).split("/")[2] for camera in fleet.cameras]
     return DISCOVERY.format(addresses=addresses).replace('interfaces = ["lo"]\n', "").replace("'", '"')
 
 

@@ -64,7 +64,8 @@ def test_error_codes_are_unique() -> None:
             continue
         name = f"{kind.__module__}.{kind.__name__}"
         assert "code" in vars(kind), f"{name} has no code of its own"
-        assert kind.code not in found, f"{kind.code} is both {found[kind.code]} and {name}"
+        # A dataclass with slots leaves its first version behind, under the same name.
+        assert found.get(kind.code, name) == name, f"{kind.code} is both {found[kind.code]} and {name}"
         found[kind.code] = name
 
 

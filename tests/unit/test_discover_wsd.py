@@ -93,7 +93,7 @@ def test_what_is_no_announcement_is_none(datagram: bytes) -> None:
     ("xaddrs", "kept"),
     [
         ("", ()),
-        ("ftp://192.0.2.9/ soap.udp://192.0.2.9 file:///etc/passwd", ()),
+        ("ftp://192.0.2.9/ soap.udp://192.0.2.9 file://192.0.2.9/etc/passwd", ()),
         ("http:///onvif http://192.0.2.9:99999/ http://192.0.2.9:0/ http://[::1/", ()),
         ("https://192.0.2.9:8443/onvif\n\t", ("https://192.0.2.9:8443/onvif",)),
     ],
