@@ -36,6 +36,7 @@ class Site:
         self.runtime.mkdir()
         self.segment_seconds = segment_seconds
         self.fragment_seconds = 1.0
+        self.sync_seconds = 0.5
         self.volumes: dict[str, AssignedVolume] = {}
         self.streams: dict[str, AssignedStream] = {}
         self.generation = 0
@@ -65,7 +66,7 @@ class Site:
                 recorder=RECORDER,
                 segment_seconds=self.segment_seconds,
                 fragment_seconds=self.fragment_seconds,
-                sync_seconds=0.5,
+                sync_seconds=self.sync_seconds,
                 volumes=tuple(self.volumes.values()),
                 streams=tuple(self.streams.values()),
             ),

@@ -1,7 +1,7 @@
 """RTP packets to H.264 access units (RFC 6184: single NAL unit, STAP-A, FU-A). No sockets, no clock.
 
-Units grow in one bytearray, each NAL unit behind its length in four bytes, as an MP4 stores them (ISO 14496-15, 5.3.3):
-the fragment that goes to disk is that very bytearray, so a byte is copied once on its way from the receive buffer.
+Units grow in one buffer, each NAL unit behind its length in four bytes, as an MP4 stores them (ISO 14496-15, 5.3.3):
+the fragment that goes to disk is that very buffer, so a byte is copied once on its way from the receive buffer.
 Nothing is filtered or reordered: SEI messages hold camera signatures, and a stripped one cannot be proved afterwards.
 
 What a lost packet tore is left out, whole NAL units around it stay: damaged footage is still evidence.
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from edged.record import rtp
+from edged.record.buffers import FrameBuffer
 from edged.record.errors import BadStream
 from edged.record.h264 import IDR, PPS, SLICE_FIRST, SLICE_LAST, SPS, parameter_set_id
 
@@ -19,16 +20,15 @@ UNIT_LIMIT = 8 * 1024 * 1024  # a 4K keyframe is under 2 MiB; without a limit on
 PARAMETER_SETS_LIMIT = 32  # distinct PPS kept; streams use one or two
 
 _LENGTH = struct.Struct(">I")
+_LENGTH_AND_HEADER = struct.Struct(">IB")
 _STAP_A, _FU_A = 24, 28
 _NONE = -1
 
 
 class OnUnit(Protocol):
-    """Takes a whole access unit, ``data[start:]``, and returns the bytearray that the next one is to grow in."""
+    """Takes a whole access unit, which lies in the buffer from `start` on; may detach what lies there."""
 
-    def __call__(
-        self, data: bytearray, start: int, timestamp: int, key: bool, wall_us: int, mono_us: int
-    ) -> bytearray: ...
+    def __call__(self, start: int, timestamp: int, key: bool, wall_us: int, mono_us: int) -> None: ...
 
 
 class Depacketizer:
@@ -43,7 +43,7 @@ class Depacketizer:
         "_payload_type",
         "_picture",
         "_torn",
-        "data",
+        "buffer",
         "lost",
         "middle",
         "mono_us",
@@ -58,10 +58,12 @@ class Depacketizer:
         "wall_us",
     )
 
-    def __init__(self, payload_type: int, parameter_sets: Sequence[bytes], on_unit: OnUnit) -> None:
+    def __init__(
+        self, payload_type: int, parameter_sets: Sequence[bytes], buffer: FrameBuffer, on_unit: OnUnit
+    ) -> None:
         self._on_unit = on_unit
         self._payload_type = payload_type
-        self.data = bytearray()
+        self.buffer = buffer
         self.unit_start = 0
         self.nal_start = _NONE  # where the open fragmentation unit's length goes
         self.middle = _NONE  # FU indicator and header that continue it (RFC 6184, 5.8)
@@ -94,7 +96,7 @@ class Depacketizer:
             if self.stamp != _NONE:
                 self._end_unit()
             self.stamp = stamp
-        if len(self.data) == self.unit_start:
+        if self.buffer.fill == self.unit_start:
             self.wall_us, self.mono_us = wall_us, mono_us
         nal_type = data[at] & 31
         if nal_type == _FU_A:
@@ -107,21 +109,19 @@ class Depacketizer:
             self._aggregate(data, at + 1, stop)
         else:
             raise BadStream(f"the camera sends H.264 in a packet form that was not agreed ({nal_type})")
-        if len(self.data) - self.unit_start > UNIT_LIMIT:
+        if self.buffer.fill - self.unit_start > UNIT_LIMIT:
             raise BadStream(f"the camera sent a picture of more than {UNIT_LIMIT} bytes")
         if kind & 0x80 and self._picture:
             # A marker behind parameter sets alone (seen from several makers) does not end the picture's unit.
             self._end_unit()
 
-    def take_ready(self) -> bytearray:
-        """Hand over the whole units collected so far; the open unit goes on in a new bytearray."""
-        ready, cut = self.data, self.unit_start
-        self.data = ready[cut:]
-        del ready[cut:]
-        self.unit_start = 0
+    def take_ready(self) -> memoryview:
+        """Hand over the whole units collected so far; the open unit goes on in another buffer."""
+        # Where `on_unit` raised after it had detached the fragment, less is there than was.
+        cut, self.unit_start = min(self.unit_start, self.buffer.fill), 0
         if self.nal_start != _NONE:
             self.nal_start -= cut
-        return ready
+        return self.buffer.detach(cut)
 
     def _follows(self, number: int, stamp: int) -> bool:
         """Account for the sequence number; False for a packet that came before."""
@@ -142,25 +142,25 @@ class Depacketizer:
         if stop - at < 3:
             return
         indicator, header = data[at], data[at + 1]
+        buffer = self.buffer
         if header & 0x80:
             self._drop_open()
-            self.nal_start = len(self.data)
+            self.nal_start = buffer.fill
             self.middle = indicator << 8 | header & 0x1F
-            self.data += b"\0\0\0\0"
-            self.data.append(indicator & 0xE0 | header & 0x1F)
+            buffer.append(_LENGTH_AND_HEADER.pack(0, indicator & 0xE0 | header & 0x1F))
         elif self.nal_start == _NONE or self.middle != indicator << 8 | header & 0x1F:
             self._tear()  # its beginning was lost
             return
-        self.data += data[at + 2 : stop]
+        buffer.append(data[at + 2 : stop])
         if header & 0x40:
             start, self.nal_start, self.middle = self.nal_start, _NONE, _NONE
-            _LENGTH.pack_into(self.data, start, len(self.data) - start - 4)
+            _LENGTH.pack_into(buffer.view, start, buffer.fill - start - 4)
             self._note(header & 0x1F, start + 4)
 
     def _whole(self, data: memoryview, at: int, stop: int) -> None:
-        start = len(self.data)
-        self.data += _LENGTH.pack(stop - at)
-        self.data += data[at:stop]
+        start = self.buffer.fill
+        self.buffer.append(_LENGTH.pack(stop - at))
+        self.buffer.append(data[at:stop])
         self._note(data[at] & 31, start + 4)
 
     def _aggregate(self, data: memoryview, at: int, stop: int) -> None:
@@ -182,7 +182,7 @@ class Depacketizer:
             if nal_type == IDR:
                 self._key = True
         elif nal_type in (SPS, PPS):
-            self._learn(nal_type, bytes(self.data[start:]))
+            self._learn(nal_type, bytes(self.buffer.view[start : self.buffer.fill]))
 
     def _learn(self, nal_type: int, nal: bytes) -> None:
         if nal_type == SPS and nal != self.sps:
@@ -198,7 +198,7 @@ class Depacketizer:
     def _drop_open(self) -> None:
         """A fragmentation unit that will not be completed leaves."""
         if self.nal_start != _NONE:
-            del self.data[self.nal_start :]
+            self.buffer.fill = self.nal_start
             self.nal_start = self.middle = _NONE
             self._torn = True
 
@@ -213,7 +213,7 @@ class Depacketizer:
             self._torn = False
         if not self._picture:
             return  # parameter sets under a timestamp of their own belong to the picture that follows
-        data, start, key = self.data, self.unit_start, self._key
+        key = self._key
         self._picture = self._key = False
-        self.data = self._on_unit(data, start, self.stamp >> 32, key, self.wall_us, self.mono_us)
-        self.unit_start = len(self.data)
+        self._on_unit(self.unit_start, self.stamp >> 32, key, self.wall_us, self.mono_us)
+        self.unit_start = self.buffer.fill

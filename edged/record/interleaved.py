@@ -46,14 +46,18 @@ class InterleavedReader:
         """
         video = self._video
         unpack = _BEGINNING.unpack_from
+        buffer = video.buffer
         rtp_head, plain = self._rtp_head, self._plain
         while start < end:
-            out, stamp, middle, expected = video.data, video.stamp, video.middle, video.next_number
+            stamp, middle, expected = video.stamp, video.middle, video.next_number
+            out, fill = buffer.view, buffer.fill
+            room = len(out)
             first = start
             packets = 0
             while end - start >= 18:
                 head, length, kind, number, its_stamp, unit = unpack(data, start)
                 stop = start + 4 + length
+                filled = fill + length - 14
                 if (
                     unit != middle
                     or kind != plain
@@ -62,16 +66,19 @@ class InterleavedReader:
                     or head != rtp_head
                     or stop > end
                     or length < 15
+                    or filled > room
                 ):
                     break
-                out += data[start + 18 : stop]
+                out[fill:filled] = data[start + 18 : stop]
+                fill = filled
                 expected = (number + 1) & 0xFFFF
                 packets += 1
                 start = stop
             if start != first:
                 video.next_number = expected
                 video.packets += packets
-                if len(out) - video.unit_start > UNIT_LIMIT:
+                buffer.fill = fill
+                if fill - video.unit_start > UNIT_LIMIT:
                     raise BadStream(f"the camera sent a picture of more than {UNIT_LIMIT} bytes")
             stop = self._one(data, start, end, wall_us, mono_us)
             if stop == start:

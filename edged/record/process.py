@@ -24,6 +24,7 @@ from edged.base.tasks import Progress, cancel, spawn
 from edged.base.worker import Worker
 from edged.model import RecorderStart, RecorderStatus, StreamKind
 from edged.record.assignment import AssignedStream, AssignedVolume, Assignment, BadAssignment, read_assignment
+from edged.record.buffers import Shelf
 from edged.record.engine import Engine
 from edged.record.errors import AlreadyRunning, StateUnusable, Unreachable
 from edged.record.rtp import us_to_ticks
@@ -76,7 +77,8 @@ class _Recorder:
         self._engine = Engine(clock, runs)
         self._lengths = Lengths(us_to_ticks(60 * SECOND), us_to_ticks(2 * SECOND))
         self._names = Worker("resolve", depth=256)
-        self._house = House(clock, self._engine, self._lengths, self._resolve)
+        self._shelf = Shelf()
+        self._house = House(clock, self._engine, self._lengths, self._shelf, self._resolve)
         self._start = RecorderStart(
             recorder=recorder_id,
             run=self._engine.run,
@@ -194,7 +196,7 @@ class _Recorder:
                 self._begin_stream(stream)
 
     def _open_volume(self, volume: AssignedVolume, sync_us: int) -> VolumeWriter:
-        return VolumeWriter(volume, self._start, self._runs, self._clock, sync_us=sync_us)
+        return VolumeWriter(volume, self._start, self._runs, self._clock, self._shelf, sync_us=sync_us)
 
     def _begin_stream(self, stream: AssignedStream) -> None:
         writer = self._volumes.get(stream.volume)

@@ -85,7 +85,7 @@ class SegmentFile:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._fd, self._path = fd, part
 
-    def write(self, *pieces: bytes | bytearray) -> None:
+    def write(self, *pieces: bytes | memoryview) -> None:
         """Append the pieces, and hash what went out."""
         length = sum(map(len, pieces))
         self._dirty = True

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from edged.base.clock import SECOND
 from edged.model import Cause
+from edged.record.buffers import FrameBuffer
 from edged.record.fmp4 import Sample, SyncPoint, fragment_head, init_segment, random_access
 from edged.record.h264 import Picture, parse_sps
 from edged.record.rtp import CLOCK, signed_ticks, ticks_to_us, us_to_ticks
@@ -69,7 +70,7 @@ class Sink(Protocol):
 
     def begin(self, start: SegmentStart, picture: Picture) -> None: ...
 
-    def write(self, head: bytes, body: bytearray, end_us: int) -> bool:
+    def write(self, head: bytes, body: memoryview, end_us: int) -> bool:
         """Take one fragment; False where there is no room for it, and then nothing of it was taken."""
 
     def end(self, end: SegmentEnd) -> None: ...
@@ -143,28 +144,30 @@ class Segmenter:
 
     def unit(
         self,
-        data: bytearray,
+        buffer: FrameBuffer,
         start: int,
         timestamp: int,
         key: bool,
         wall_us: int,
         mono_us: int,
         sets: ParameterSets,
-    ) -> bytearray:
-        """Take the access unit ``data[start:]``; what lies before it is the fragment so far.
+    ) -> None:
+        """Take the access unit ``buffer.view[start:buffer.fill]``; what lies before it is the fragment so far.
 
-        Returns the bytearray to go on with, which holds the fragment that is then being collected. Raises BadStream.
+        Leaves in the buffer the fragment that is then being collected. Raises BadStream.
         """
         in_order = self._advance(timestamp, mono_us)
         if in_order and self._times and self._must_cut(key):
-            data, start = self._split(data, start), 0
+            self._hand_out(buffer.detach(start), self._time)
+            start = 0
         if key and in_order:
             if self._last_key is not None:
                 self._gop = self._time - self._last_key
             self._last_key = self._time
             if self._segment is not None and self._must_rotate(sets, self._segment):
                 if self._times:
-                    data, start = self._split(data, start), 0
+                    self._hand_out(buffer.detach(start), self._time)
+                    start = 0
                 if self._segment is not None:
                     same_clock = self._segment.start.run == self._sink.current_run()
                     self._end_segment(wall_us if same_clock else None)
@@ -172,8 +175,8 @@ class Segmenter:
                 self._begin_segment(timestamp, sets, wall_us, mono_us)
         if self._segment is None:
             self._dropped += self._dropped_from_us is not None
-            del data[start:]
-            return data
+            buffer.fill = start
+            return
         if not self._times:
             self._opened_us, self._opened_mono_us = wall_us, mono_us
         if key:
@@ -181,10 +184,9 @@ class Segmenter:
         elif not in_order:
             self._reordered = True
         self._times.append(self._time)
-        size = len(data) - start
+        size = buffer.fill - start
         self._sizes.append(size)
         self._bytes += size
-        return data
 
     def overdue(self, mono_us: int) -> bool:
         """Whether the fragment must not grow or wait any longer, although no frame came to end it; see `flush`."""
@@ -194,14 +196,14 @@ class Segmenter:
             return True
         return mono_us - self._opened_mono_us > ticks_to_us(self._lengths.fragment) + LATE_FLUSH_US
 
-    def flush(self, data: bytearray) -> None:
-        """Hand out the fragment collected so far, which is `data`."""
+    def flush(self, body: memoryview) -> None:
+        """Hand out the fragment collected so far, which is `body`."""
         if self._times:
-            self._hand_out(data, None)
+            self._hand_out(body, None)
 
-    def finish(self, data: bytearray, now_us: int) -> None:
+    def finish(self, body: memoryview, now_us: int) -> None:
         """The session is over: hand out what is left and end the segment."""
-        self.flush(data)
+        self.flush(body)
         if self._segment is not None:
             self._end_segment(None)
         self._say_dropped(now_us)
@@ -262,14 +264,7 @@ class Segmenter:
         # The last keyframe that keeps the segment within its length, judging the next GOP by the last one.
         return self._time - segment.time + self._gop > segment.target
 
-    def _split(self, data: bytearray, start: int) -> bytearray:
-        """Hand out the fragment ``data[:start]``; the frame behind it moves into a bytearray of its own."""
-        rest = data[start:]
-        del data[start:]
-        self._hand_out(data, self._time)
-        return rest
-
-    def _hand_out(self, body: bytearray, next_time: int | None) -> None:
+    def _hand_out(self, body: memoryview, next_time: int | None) -> None:
         segment = self._segment
         assert segment is not None
         times = self._times

@@ -6,6 +6,7 @@ Nothing half-broken is repaired in place: whatever goes wrong ends the session, 
 from collections.abc import Callable
 
 from edged.base.clock import SECOND
+from edged.record.buffers import FrameBuffer, Shelf
 from edged.record.connection import Connection
 from edged.record.depacketize import Depacketizer
 from edged.record.errors import BadStream, Closed, Stalled, VolumeFenced
@@ -34,7 +35,7 @@ class Counters:
 class Session:
     """Feeds what `connection` receives to `segmenter`; `counters` belong to the stream and go on across sessions.
 
-    `fenced` says why the stream's volume cannot be written to, "" where it can.
+    Frames grow in buffers of `shelf`. `fenced` says why the stream's volume cannot be written to, "" where it can.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Session:
         segmenter: Segmenter,
         counters: Counters,
         fenced: Callable[[], str],
+        shelf: Shelf,
         now_mono_us: int,
     ) -> None:
         playing = connection.playing
@@ -51,7 +53,9 @@ class Session:
         self._segmenter = segmenter
         self._counters = counters
         self._fenced = fenced
-        self.video = Depacketizer(playing.video.payload_type, playing.video.parameter_sets, self._unit)
+        self.video = Depacketizer(
+            playing.video.payload_type, playing.video.parameter_sets, FrameBuffer(shelf), self._unit
+        )
         self._reader = InterleavedReader(
             self.video,
             playing.video.payload_type,
@@ -109,7 +113,7 @@ class Session:
         self._count()
         self._segmenter.finish(self.video.take_ready(), now_us)
 
-    def _unit(self, data: bytearray, start: int, timestamp: int, key: bool, wall_us: int, mono_us: int) -> bytearray:
+    def _unit(self, start: int, timestamp: int, key: bool, wall_us: int, mono_us: int) -> None:
         counters, video = self._counters, self.video
         counters.frames += 1
         counters.last_frame_us = wall_us
@@ -117,7 +121,7 @@ class Session:
         if key:
             counters.keyframes += 1
             self._no_keyframe_since_us = None
-        return self._segmenter.unit(data, start, timestamp, key, wall_us, mono_us, (video.sps, video.pps))
+        self._segmenter.unit(video.buffer, start, timestamp, key, wall_us, mono_us, (video.sps, video.pps))
 
     def _count(self) -> None:
         video, counters = self.video, self._counters

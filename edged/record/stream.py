@@ -11,6 +11,7 @@ from edged.base.errors import OwnerMustAct
 from edged.base.tasks import Backoff
 from edged.model import Cause, Loss, StreamDown, StreamState, StreamStatus, StreamUp
 from edged.record.assignment import AssignedStream
+from edged.record.buffers import Shelf
 from edged.record.connection import Connection, Resolve, connect, say_goodbye, say_teardown
 from edged.record.engine import Engine
 from edged.record.errors import BadStream, StreamFailed, VolumeFenced
@@ -34,6 +35,7 @@ class House:
     clock: Clock
     engine: Engine
     lengths: Lengths
+    shelf: Shelf
     resolve: Resolve
 
 
@@ -127,7 +129,7 @@ class StreamRecorder:
         assigned = self.assigned
         self._file = SegmentFile(assigned.camera, assigned.stream, start, self._seq, self._boot_id, self._progress)
 
-    def write(self, head: bytes, body: bytearray, end_us: int) -> bool:
+    def write(self, head: bytes, body: memoryview, end_us: int) -> bool:
         return self._file is not None and self.writer.write(self._file, head, body, end_us)
 
     def end(self, end: SegmentEnd) -> None:
@@ -173,7 +175,12 @@ class StreamRecorder:
         name = f"{self.assigned.camera}/{self.assigned.stream}".encode()
         segmenter = Segmenter(self, self._house.lengths, zlib.crc32(name) % 1000 / 1000)
         self._session = Session(
-            connection, segmenter, self._counters, lambda: self.writer.fenced, self._clock.monotonic_us()
+            connection,
+            segmenter,
+            self._counters,
+            lambda: self.writer.fenced,
+            self._house.shelf,
+            self._clock.monotonic_us(),
         )
         return await self._house.engine.drain_until_failure(self._session)
 

@@ -20,6 +20,7 @@ from edged.base.clock import SECOND, Clock
 from edged.base.tasks import Backoff
 from edged.model import Fact, RecorderStart, RecorderStop, VolumeStatus
 from edged.record.assignment import AssignedVolume
+from edged.record.buffers import Shelf
 from edged.record.errors import VolumeFenced
 from edged.record.identity import Identity
 from edged.record.journal_file import JournalFile
@@ -41,7 +42,7 @@ _BATCH = 64  # items between two syncs of the journal
 class _Write:
     file: SegmentFile
     head: bytes
-    body: bytearray
+    body: memoryview
     end_us: int
 
 
@@ -72,6 +73,7 @@ class VolumeWriter:
         start: RecorderStart,
         runs: RunCounter,
         clock: Clock,
+        shelf: Shelf,
         *,
         sync_us: int,
         queue_bytes: int = QUEUE_BYTES,
@@ -81,6 +83,7 @@ class VolumeWriter:
         self._start = start
         self._runs = runs
         self._clock = clock
+        self._shelf = shelf
         self._limit = queue_bytes
         self._items: queue.SimpleQueue[_Item] = queue.SimpleQueue()
         # Each of these has one writing thread, so none needs a lock.
@@ -112,7 +115,7 @@ class VolumeWriter:
         """Whether the first attempt to open the volume is still under way."""
         return self._reason is _NOT_OPENED
 
-    def write(self, file: SegmentFile, head: bytes, body: bytearray, end_us: int) -> bool:
+    def write(self, file: SegmentFile, head: bytes, body: memoryview, end_us: int) -> bool:
         """Queue one fragment; False where the volume is fenced or its queue is full, and then nothing is taken."""
         size = len(head) + len(body)
         if self._reason or file.spent:
@@ -279,6 +282,7 @@ class VolumeWriter:
                 finally:
                     self._done += size
                 self._written += size
+                self._shelf.put_back(item.body)
                 item.file.progress.committed_us = item.end_us
             case _Seal():
                 # One that never came to disk has nothing to seal.
