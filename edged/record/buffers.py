@@ -9,7 +9,7 @@ import mmap
 from collections import deque
 
 STEP = 256 * 1024  # buffers come in multiples of this
-SPARE = 4  # buffers of one size that lie ready; more are given back to the system
+SPARE = 2  # buffers of one size that lie ready; more are given back to the system
 
 
 class Shelf:

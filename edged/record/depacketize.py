@@ -148,7 +148,7 @@ class Depacketizer:
             self.nal_start = buffer.fill
             self.middle = indicator << 8 | header & 0x1F
             buffer.append(_LENGTH_AND_HEADER.pack(0, indicator & 0xE0 | header & 0x1F))
-        elif self.nal_start == _NONE or self.middle != indicator << 8 | header & 0x1F:
+        elif self.nal_start == _NONE or (self.middle ^ header) & 0x1F:
             self._tear()  # its beginning was lost
             return
         buffer.append(data[at + 2 : stop])

@@ -29,7 +29,9 @@ from edged.record.engine import Engine
 from edged.record.errors import AlreadyRunning, StateUnusable, Unreachable
 from edged.record.rtp import us_to_ticks
 from edged.record.runs import RunCounter
+from edged.record.segment_file import Committed
 from edged.record.segmenter import Lengths
+from edged.record.session import Counters
 from edged.record.status import StatusServer, status_socket_path
 from edged.record.stream import House, StreamRecorder
 from edged.record.volume import VolumeWriter
@@ -90,6 +92,7 @@ class _Recorder:
         self._generation = 0
         self._volumes: dict[str, VolumeWriter] = {}
         self._streams: dict[tuple[str, StreamKind], tuple[StreamRecorder, asyncio.Task[None]]] = {}
+        self._memory: dict[tuple[str, StreamKind], tuple[Counters, Committed]] = {}
         self._leaving: list[VolumeWriter] = []
         self._seen: tuple[int, int, int] | None = None
 
@@ -203,7 +206,8 @@ class _Recorder:
         if writer is None:
             log.error("camera %s/%s is assigned to a volume that is not: not recorded", stream.camera, stream.stream)
             return
-        recorder = StreamRecorder(stream, writer, self._house)
+        counters, progress = self._memory.setdefault((stream.camera, stream.stream), (Counters(), Committed()))
+        recorder = StreamRecorder(stream, writer, self._house, counters, progress)
         task = spawn(f"record:{stream.camera}/{stream.stream}", recorder.run())
         self._streams[stream.camera, stream.stream] = recorder, task
 

@@ -15,7 +15,7 @@ from edged.record.runs import RunCounter
 from edged.record.segmenter import SegmentEnd, SegmentStart
 
 
-class Progress:
+class Committed:
     """What of one stream has reached the volume: written by the volume's thread, read by the event loop."""
 
     __slots__ = ("committed_us",)
@@ -45,7 +45,7 @@ class SegmentFile:
     )
 
     def __init__(
-        self, camera: str, stream: StreamKind, start: SegmentStart, seq: int, boot_id: str, progress: Progress
+        self, camera: str, stream: StreamKind, start: SegmentStart, seq: int, boot_id: str, progress: Committed
     ) -> None:
         self.camera = camera
         self.stream = stream

@@ -8,27 +8,23 @@ Where the stream goes on, a segment ends exactly where the next begins. Where it
 whose duration is taken to be that of the frame before.
 """
 
-import itertools
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from edged.base.clock import SECOND
 from edged.model import Cause
 from edged.record.buffers import FrameBuffer
-from edged.record.fmp4 import Sample, SyncPoint, fragment_head, init_segment, random_access
+from edged.record.fmp4 import SyncPoint, fragment_head, init_segment, random_access
 from edged.record.h264 import Picture, parse_sps
-from edged.record.rtp import CLOCK, signed_ticks, ticks_to_us, us_to_ticks
+from edged.record.rtp import CLOCK, signed_ticks, ticks_to_us
+from edged.record.timeline import MediaTime, lay_out
 
 FIRST_FRAGMENT = CLOCK // 2  # the first fragment of a session goes out early, so that the status tells the truth soon
 FRAGMENT_BYTES = 4 * 1024 * 1024  # at most this much of a stream is in memory before it is handed to the disk
 FRAGMENT_FRAMES = 1000
-REORDER = 2 * CLOCK  # frames shown in another order than sent lie closer together than this
-JUMP = 5 * CLOCK  # a larger step of the timestamp that arrival does not bear out is the camera's clock jumping
 LATE_FLUSH_US = SECOND // 2  # a fragment waits this much longer than its length for a camera that sends slowly
 RUN_AHEAD_US = SECOND  # how far media time may lead arrival before arrival is believed for the end
-DRIFT = 10 * CLOCK  # media time and arrival of one segment part by less, unless the camera's clock is useless
 PRFT_SIZE = 32
-_USUAL_DURATION = CLOCK // 25
 
 ParameterSets = tuple[bytes, tuple[bytes, ...]]  # the SPS, and the PPS it goes with
 
@@ -125,14 +121,7 @@ class Segmenter:
         self._reordered = False
         self._opened_us = 0
         self._opened_mono_us = 0
-        # the stream's media time
-        self._stamp = 0
-        self._time = 0
-        self._peak = 0  # the latest time seen: less than it means a frame shown before one sent earlier
-        self._mono_us: int | None = None
-        self._anchor = (0, 0)  # media time and arrival that belong together
-        self._by_arrival = False
-        self._duration = _USUAL_DURATION
+        self._media = MediaTime()
         self._last_key: int | None = None
         self._gop = 0
         self._report: tuple[int, int] | None = None
@@ -158,15 +147,15 @@ class Segmenter:
         """
         in_order = self._advance(timestamp, mono_us)
         if in_order and self._times and self._must_cut(key):
-            self._hand_out(buffer.detach(start), self._time)
+            self._hand_out(buffer.detach(start), self._media.time)
             start = 0
         if key and in_order:
             if self._last_key is not None:
-                self._gop = self._time - self._last_key
-            self._last_key = self._time
+                self._gop = self._media.time - self._last_key
+            self._last_key = self._media.time
             if self._segment is not None and self._must_rotate(sets, self._segment):
                 if self._times:
-                    self._hand_out(buffer.detach(start), self._time)
+                    self._hand_out(buffer.detach(start), self._media.time)
                     start = 0
                 if self._segment is not None:
                     same_clock = self._segment.start.run == self._sink.current_run()
@@ -183,7 +172,7 @@ class Segmenter:
             self._keys.append(len(self._times))
         elif not in_order:
             self._reordered = True
-        self._times.append(self._time)
+        self._times.append(self._media.time)
         size = buffer.fill - start
         self._sizes.append(size)
         self._bytes += size
@@ -214,65 +203,47 @@ class Segmenter:
 
     def _advance(self, timestamp: int, mono_us: int) -> bool:
         """Move the media time to this frame; returns whether it is shown after all before it."""
-        if self._mono_us is None:
-            self._stamp, self._mono_us, self._anchor = timestamp, mono_us, (0, mono_us)
-            return True
-        step = signed_ticks(timestamp, self._stamp)
-        waited = us_to_ticks(mono_us - self._mono_us)
-        self._stamp, self._mono_us = timestamp, mono_us
-        if self._by_arrival:
-            step = max(waited, 1) + self._peak - self._time
-        elif step < -REORDER or (step > JUMP and waited < step // 2):
-            # The camera's clock jumped: go on where arrival says, and let the next keyframe begin afresh.
-            step = max(waited, self._duration) + self._peak - self._time
-            self._begin_afresh(mono_us)
-        elif step > max(REORDER, 4 * self._duration):
-            self._note_silence(step)
-        elif abs(self._time + step - self._anchor[0] - us_to_ticks(mono_us - self._anchor[1])) > DRIFT:
-            self._by_arrival = True  # a clock that stands still or runs at another rate than 90 kHz places nothing
-            self._begin_afresh(mono_us)
-        self._time += step
-        if self._time <= self._peak:
-            return False
-        self._duration = min(self._time - self._peak, max(REORDER, 4 * self._duration))
-        self._peak = self._time
-        return True
+        media = self._media
+        usual, before = media.duration, media.peak
+        in_order = media.advance(timestamp, mono_us)
+        if media.silence:
+            self._note_silence(before + usual, media.silence, usual)
+        if media.jumped:
+            # The timestamps before say nothing about those behind: let the next keyframe begin afresh.
+            media.jumped = False
+            self._new_segment_wanted = True
+            self._last_key = self._report = None
+        return in_order
 
-    def _begin_afresh(self, mono_us: int) -> None:
-        self._new_segment_wanted = True
-        self._last_key = self._report = None
-        self._anchor = self._peak, mono_us
-
-    def _note_silence(self, step: int) -> None:
+    def _note_silence(self, since: int, ticks: int, usual: int) -> None:
         """The camera itself left frames out: the span stays covered, and the journal says that it is thin."""
         if self._segment is not None:
-            start_us = self._label(self._segment, self._peak + self._duration)
-            missing = max(1, step // self._duration - 1)
-            self._sink.loss(start_us, start_us + ticks_to_us(step - self._duration), Cause.LOSS, 0, missing)
+            start_us = self._label(self._segment, since)
+            self._sink.loss(start_us, start_us + ticks_to_us(ticks), Cause.LOSS, 0, max(1, ticks // usual))
 
     def _must_cut(self, key: bool) -> bool:
-        span = self._time - self._times[0]
+        span = self._media.time - self._times[0]
         if len(self._times) >= FRAGMENT_FRAMES or self._bytes >= FRAGMENT_BYTES:
             return True
         if self._early and span >= FIRST_FRAGMENT:
             return True
-        return span + (self._gop if key else self._duration) > self._lengths.fragment
+        return span + (self._gop if key else self._media.duration) > self._lengths.fragment
 
     def _must_rotate(self, sets: ParameterSets, segment: _Segment) -> bool:
         if self._new_segment_wanted or sets != segment.sets or segment.start.run != self._sink.current_run():
             return True
         # The last keyframe that keeps the segment within its length, judging the next GOP by the last one.
-        return self._time - segment.time + self._gop > segment.target
+        return self._media.time - segment.time + self._gop > segment.target
 
     def _hand_out(self, body: memoryview, next_time: int | None) -> None:
         segment = self._segment
         assert segment is not None
         times = self._times
-        last_duration = self._duration
+        last_duration = self._media.duration
         if next_time is not None and not self._reordered:
-            last_duration = min(next_time - times[-1], max(self._duration, CLOCK))
+            last_duration = min(next_time - times[-1], max(self._media.duration, CLOCK))
         head, points, end = self._build(segment, last_duration)
-        end_mono_us = (self._mono_us or 0) + ticks_to_us(last_duration)
+        end_mono_us = self._media.mono_us + ticks_to_us(last_duration)
         end_us = self._label(segment, end, end_mono_us)
         accepted = self._sink.write(head, body, end_us)
         frames, keyframes = len(times), len(self._keys)
@@ -300,29 +271,16 @@ class Segmenter:
 
     def _build(self, segment: _Segment, last_duration: int) -> tuple[bytes, list[SyncPoint], int]:
         """(everything of the fragment but its samples, where its keyframes are, the media time of its end)."""
-        times = self._times
-        # Decoding times are the times of showing in ascending order; where B-frames make the two differ, the shift
-        # says by how much. Two frames never share one, whatever the camera says.
-        decoding: list[int] = []
-        last = segment.decoded
-        for time in sorted(times) if self._reordered else times:
-            last = max(time - segment.time, last + 1)
-            decoding.append(last)
-        segment.decoded = last
-        durations = [after - before for before, after in itertools.pairwise(decoding)] + [last_duration]
-        keys = set(self._keys)
-        samples = [
-            Sample(duration, size, index in keys, time - segment.time - decoded)
-            for index, (duration, size, time, decoded) in enumerate(
-                zip(durations, self._sizes, times, decoding, strict=True)
-            )
-        ]
+        samples, decoding = lay_out(
+            [time - segment.time for time in self._times], self._sizes, self._keys, segment.decoded + 1, last_duration
+        )
+        segment.decoded = decoding[-1]
         init = b"" if segment.sequence else init_segment(segment.picture, *segment.sets)
         position = segment.length + len(init) + PRFT_SIZE
         points = [SyncPoint(decoding[index], position, index + 1) for index in self._keys]
         wall_us = segment.start.start_us + ticks_to_us(decoding[0])
         head = fragment_head(segment.sequence + 1, wall_us, decoding[0], samples)
-        return init + head, points, max(times) + last_duration
+        return init + head, points, max(self._times) + last_duration
 
     def _label(self, segment: _Segment, time: int, arrived_us: int | None = None) -> int:
         """The wall clock time of a media time of `segment`, never far ahead of its arrival (a monotonic time).
@@ -344,9 +302,9 @@ class Segmenter:
         if self._first:
             target = round(target * (0.25 + 0.75 * self._stagger))
         self._first = self._new_segment_wanted = False
-        self._anchor = self._time, mono_us
+        self._media.anchor()
         lost = self._sink.lost_packets()
-        self._segment = _Segment(start, self._time, timestamp, sets, self._picture, target, lost, lost)
+        self._segment = _Segment(start, self._media.time, timestamp, sets, self._picture, target, lost, lost)
         self._sink.begin(start, self._picture)
 
     def _end_segment(self, next_start_us: int | None) -> None:

@@ -23,12 +23,13 @@ _OUTGOING_LIMIT = 64 * 1024
 
 
 class Counters:
-    """What one stream received since the recorder process started."""
+    """What one stream received since the recorder process started; outlives sessions and changes of its assignment."""
 
-    __slots__ = ("bytes", "frames", "keyframes", "last_frame_us", "lost_packets", "packets", "sessions")
+    __slots__ = ("bytes", "frames", "keyframes", "last_frame_us", "lost_packets", "packets", "segments", "sessions")
 
     def __init__(self) -> None:
         self.bytes = self.frames = self.keyframes = self.lost_packets = self.packets = self.sessions = 0
+        self.segments = 0  # begun
         self.last_frame_us: int | None = None  # arrival of the last whole frame
 
 

@@ -16,7 +16,7 @@ from edged.record.connection import Connection, Resolve, connect, say_goodbye, s
 from edged.record.engine import Engine
 from edged.record.errors import BadStream, StreamFailed, VolumeFenced
 from edged.record.h264 import Picture
-from edged.record.segment_file import Progress, SegmentFile
+from edged.record.segment_file import Committed, SegmentFile
 from edged.record.segmenter import Lengths, SegmentEnd, Segmenter, SegmentStart
 from edged.record.session import Counters, Session
 from edged.record.volume import VolumeWriter
@@ -42,21 +42,22 @@ class House:
 class StreamRecorder:
     """Records `assigned` to `writer` for as long as `run` runs."""
 
-    def __init__(self, assigned: AssignedStream, writer: VolumeWriter, house: House) -> None:
+    def __init__(
+        self, assigned: AssignedStream, writer: VolumeWriter, house: House, counters: Counters, progress: Committed
+    ) -> None:
         self.assigned = assigned
         self.writer = writer
         self._house = house
         self._clock = house.clock
         self._boot_id = house.clock.boot_id()
-        self._counters = Counters()
-        self._progress = Progress()
+        self._counters = counters
+        self._progress = progress
         self._state = StreamState.CONNECTING
         self._since_us = house.clock.wall_us()
         self._cause: Cause | None = None
         self._told: Cause | None = None  # the cause the journal knows the stream to be down for
         self._code = ""
         self._codec, self._width, self._height = "", 0, 0
-        self._seq = 0
         self._backoff = Backoff(first=1.0, longest=15.0)
         self._owner_backoff = Backoff(first=15.0, longest=60.0)
         # the session that plays
@@ -125,9 +126,9 @@ class StreamRecorder:
         if self._up_mono_us is None:
             self._up_mono_us = start.start_mono_us
             self._went_up(start)
-        self._seq += 1
-        assigned = self.assigned
-        self._file = SegmentFile(assigned.camera, assigned.stream, start, self._seq, self._boot_id, self._progress)
+        self._counters.segments += 1
+        assigned, seq = self.assigned, self._counters.segments
+        self._file = SegmentFile(assigned.camera, assigned.stream, start, seq, self._boot_id, self._progress)
 
     def write(self, head: bytes, body: memoryview, end_us: int) -> bool:
         return self._file is not None and self.writer.write(self._file, head, body, end_us)
