@@ -39,7 +39,7 @@ class _Fragment:
     sizes: list[int]
     durations: int
     last_shown: int  # end of the sample shown last, relative to time
-    keys: list[int]
+    keys: list[tuple[int, int]]  # (decoding time, number from 1) of each keyframe
 
 
 class _Damaged(Exception):
@@ -77,7 +77,7 @@ def salvage(read: Read, size: int) -> Salvage | None:
                     break
                 frames += len(fragment.sizes)
                 keyframes += len(fragment.keys)
-                points += [SyncPoint(fragment.time, position, sample) for sample in fragment.keys]
+                points += [SyncPoint(time, position, sample) for time, sample in fragment.keys]
                 end = max(end, fragment.time + max(fragment.durations, fragment.last_shown) - started[1])
                 length, moof = after, None
         except (_Damaged, struct.error, IndexError):
@@ -152,12 +152,14 @@ def _parse_moof(content: bytes) -> _Fragment:
         raise _Damaged
     numbers = struct.unpack_from(f">{width * count}I", run, 12)
     durations, sizes, kinds = numbers[0::width], numbers[1::width], numbers[2::width]
+    keys = []
     shown = at = 0
     for index, duration in enumerate(durations):
         shift = struct.unpack_from(">i", run, 12 + 16 * index + 12)[0] if width == 4 else 0
         shown = max(shown, at + shift + duration)
+        if kinds[index] == SYNC_SAMPLE:
+            keys.append((time + at, index + 1))
         at += duration
-    keys = [index for index, kind in enumerate(kinds, 1) if kind == SYNC_SAMPLE]
     return _Fragment(time, list(sizes), at, shown, keys)
 
 
