@@ -256,13 +256,13 @@ def _run_and_seq(file: Path) -> tuple[int, int]:
     return int(run), int(seq)
 
 
-async def _perform(seconds: float) -> int:
+async def _perform(seconds: float, embedded_broker: bool) -> int:
     began = time.monotonic()
     loop, me = asyncio.get_running_loop(), asyncio.current_task()
     assert me is not None
     loop.add_signal_handler(signal.SIGTERM, me.cancel)
     with tempfile.TemporaryDirectory(prefix="edged-demo-") as folder:
-        async with Stage(Path(folder), CAMERAS) as stage:
+        async with Stage(Path(folder), CAMERAS, embedded_broker=embedded_broker) as stage:
             screen = Screen(sys.stdout, began)
             screen.say(f"broker: {stage.broker_name}; everything stays on loopback and below {folder}")
             story = Story(stage, screen, began + seconds)
@@ -295,7 +295,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--seconds", type=float, default=60.0, help="how long it lasts (default %(default)s, at least 40)"
     )
+    parser.add_argument("--embedded-broker", action="store_true", help="even where mosquitto is installed")
     arguments = parser.parse_args(argv)
     if arguments.seconds < 40:
         parser.error("the story takes 40 seconds at least")
-    return asyncio.run(_perform(arguments.seconds))
+    return asyncio.run(_perform(arguments.seconds, arguments.embedded_broker))

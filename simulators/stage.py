@@ -57,13 +57,14 @@ class CommandFailed(Exception):
 class Stage:
     """Four cameras, a broker and edged, on loopback, below one temporary folder."""
 
-    def __init__(self, folder: Path, cameras: int) -> None:
+    def __init__(self, folder: Path, cameras: int, *, embedded_broker: bool = False) -> None:
         self.folder = folder
         self.config = folder / "edged.toml"
         self.log = folder / "edged.log"
         self.broker_port = _free_port()
         # Debian puts it where only root's PATH looks.
-        self._mosquitto = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
+        found = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
+        self._mosquitto = None if embedded_broker else found
         self.broker_name = "mosquitto" if self._mosquitto else "embedded"
         self._cameras = cameras
         self._control = ""

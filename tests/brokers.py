@@ -24,22 +24,6 @@ import pytest
 MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin:/bin")
 NO_MOSQUITTO = "mosquitto is not installed (Debian: apt install mosquitto)"
 
-_AMQTT = """
-import asyncio, signal, sys
-from amqtt.broker import Broker
-async def main():
-    broker = Broker({
-        "listeners": {"default": {"type": "tcp", "bind": "127.0.0.1:" + sys.argv[1]}},
-        "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
-    })
-    await broker.start()
-    stop = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    await stop.wait()
-    await broker.shutdown()
-asyncio.run(main())
-"""
-
 
 def free_port() -> int:
     """A port that was free a moment ago."""
@@ -147,7 +131,7 @@ class Amqtt(BrokerProcess):
 
     def command(self) -> list[str]:
         """Run it from this interpreter."""
-        return [sys.executable, "-c", _AMQTT, str(self.port)]
+        return [sys.executable, "-m", "simulators", "broker", "--port", str(self.port)]
 
 
 @contextlib.contextmanager

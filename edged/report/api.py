@@ -7,64 +7,26 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from aiohttp import web
 
-from edged.archive.database import Database
-from edged.archive.roster import Camera
-from edged.archive.volumes import Volume
-from edged.base.clock import Clock
 from edged.base.errors import Fatal
 from edged.base.files import replace_file
 from edged.base.worker import Worker
-from edged.config import Config
 from edged.discover.found import Found
-from edged.law.site import SiteLaw
-from edged.model import RecorderStatus
-from edged.outage.desk import OutageDesk
 from edged.report import api_cameras, api_outages, api_retention
-from edged.report.health import Snapshot
 from edged.report.metrics import CONTENT_TYPE, Metrics
 from edged.report.requests import answer_refusals
-from edged.retain.holds import Holds
+from edged.report.rooms import Rooms
 
 
 class CannotListen(Fatal):
     """An address of the API or of the metrics cannot be had."""
 
     code = "API-900"
-
-
-class Roster(Protocol):
-    """Who changes the roster and, with it, what is recorded."""
-
-    cameras: tuple[Camera, ...]
-
-    async def adopt(self, camera: str, by: str) -> Camera: ...
-
-    async def remove(self, camera: str, by: str) -> Camera: ...
-
-
-class Rooms(Protocol):
-    """What the API needs of the house."""
-
-    config: Config
-    clock: Clock
-    database: Database
-    volumes: Sequence[Volume]
-    law: SiteLaw
-    holds: Holds
-    desk: OutageDesk
-
-    @property
-    def roster(self) -> Roster: ...
-
-    def snapshot(self) -> Snapshot: ...
-
-    def status(self) -> RecorderStatus | None: ...
 
 
 class Api:

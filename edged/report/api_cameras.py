@@ -1,7 +1,7 @@
 """API: health, cameras, coverage, discovery."""
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp import web
 
@@ -12,12 +12,10 @@ from edged.discover.found import Found
 from edged.model import CameraState, StreamKind, StreamState
 from edged.report.health import CameraHealth, camera_details, health_document
 from edged.report.requests import BadRequest, parse_time, print_time, read_body, seconds
-
-if TYPE_CHECKING:
-    from edged.report.api import Rooms
+from edged.report.rooms import Rooms
 
 
-def add_routes(app: web.Application, rooms: "Rooms", look_around: Callable[[], Awaitable[list[Found]]] | None) -> None:
+def add_routes(app: web.Application, rooms: Rooms, look_around: Callable[[], Awaitable[list[Found]]] | None) -> None:
     """GET status, cameras, coverage; POST discover, adopt, remove."""
     handlers = _Cameras(rooms, look_around)
     app.router.add_get("/v1/status", handlers.health)
@@ -28,7 +26,7 @@ def add_routes(app: web.Application, rooms: "Rooms", look_around: Callable[[], A
 
 
 class _Cameras:
-    def __init__(self, rooms: "Rooms", look_around: Callable[[], Awaitable[list[Found]]] | None) -> None:
+    def __init__(self, rooms: Rooms, look_around: Callable[[], Awaitable[list[Found]]] | None) -> None:
         self._rooms = rooms
         self._look_around = look_around
 

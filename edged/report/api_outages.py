@@ -1,18 +1,16 @@
 """API: outages, and what people enter about them."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp import web
 
 from edged.outage.duties import Incident
 from edged.outage.view import document
 from edged.report.requests import parse_time, read_body
-
-if TYPE_CHECKING:
-    from edged.report.api import Rooms
+from edged.report.rooms import Rooms
 
 
-def add_routes(app: web.Application, rooms: "Rooms") -> None:
+def add_routes(app: web.Application, rooms: Rooms) -> None:
     """GET outages and one of them; POST report, attended, restored."""
     handlers = _Outages(rooms)
     app.router.add_get("/v1/outages", handlers.listing)
@@ -23,7 +21,7 @@ def add_routes(app: web.Application, rooms: "Rooms") -> None:
 
 
 class _Outages:
-    def __init__(self, rooms: "Rooms") -> None:
+    def __init__(self, rooms: Rooms) -> None:
         self._desk = rooms.desk
 
     async def listing(self, request: web.Request) -> web.Response:

@@ -1,7 +1,7 @@
 """API: holds, floors, segments, and why something is still here or gone."""
 
 import sqlite3
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp import web
 
@@ -11,19 +11,17 @@ from edged.archive.segments import oldest, parse_id, segment_file, segments_in, 
 from edged.base.spans import Span
 from edged.model import StreamKind
 from edged.report.requests import BadRequest, parse_time, print_time, read_body, seconds
+from edged.report.rooms import Rooms
 from edged.retain.doom import Grounds
 from edged.retain.explain import Explanation, explain_at, explain_segment
 from edged.retain.holds import Hold, HoldRequest
 from edged.retain.timekeeping import read_state
 
-if TYPE_CHECKING:
-    from edged.report.api import Rooms
-
 _STATES = {DOOMED: "doomed", MISSING: "missing"}
 _MOST_SEGMENTS = 5000
 
 
-def add_routes(app: web.Application, rooms: "Rooms") -> None:
+def add_routes(app: web.Application, rooms: Rooms) -> None:
     """GET holds, retention, segments, explanations; POST holds and releases."""
     handlers = _Retention(rooms)
     app.router.add_get("/v1/holds", handlers.holds)
@@ -35,7 +33,7 @@ def add_routes(app: web.Application, rooms: "Rooms") -> None:
 
 
 class _Retention:
-    def __init__(self, rooms: "Rooms") -> None:
+    def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
         self._paths = {volume.no: volume.path for volume in rooms.volumes if volume.no}
 

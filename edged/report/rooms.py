@@ -1,0 +1,44 @@
+"""What the API needs of the house that it answers for."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from edged.archive.database import Database
+from edged.archive.roster import Camera
+from edged.archive.volumes import Volume
+from edged.base.clock import Clock
+from edged.config import Config
+from edged.law.site import SiteLaw
+from edged.model import RecorderStatus
+from edged.outage.desk import OutageDesk
+from edged.report.health import Snapshot
+from edged.retain.holds import Holds
+
+
+class Roster(Protocol):
+    """Who changes the roster and, with it, what is recorded."""
+
+    cameras: tuple[Camera, ...]
+
+    async def adopt(self, camera: str, by: str) -> Camera: ...
+
+    async def remove(self, camera: str, by: str) -> Camera: ...
+
+
+class Rooms(Protocol):
+    """What the API needs of the house."""
+
+    config: Config
+    clock: Clock
+    database: Database
+    volumes: Sequence[Volume]
+    law: SiteLaw
+    holds: Holds
+    desk: OutageDesk
+
+    @property
+    def roster(self) -> Roster: ...
+
+    def snapshot(self) -> Snapshot: ...
+
+    def status(self) -> RecorderStatus | None: ...
