@@ -29,6 +29,25 @@ def pss_bytes(pids: Iterable[int]) -> int:
     return total
 
 
+def family(pid: int) -> list[int]:
+    """The process and its children, and theirs: a recorder may deal its cameras out."""
+    found = [pid]
+    for parent in found:
+        for children in Path(f"/proc/{parent}/task").glob("*/children"):
+            found += [int(child) for child in children.read_text().split()]
+    return found
+
+
+def thread_seconds(pid: int) -> dict[str, float]:
+    """User and system seconds of each thread of the process so far, by thread id and name."""
+    found = {}
+    for stat in Path(f"/proc/{pid}/task").glob("*/stat"):
+        head, _, tail = stat.read_text().rpartition(")")
+        fields = tail.split()
+        found[f"{stat.parent.name} {head.partition('(')[2]}"] = (int(fields[11]) + int(fields[12])) / TICKS
+    return found
+
+
 @contextmanager
 def running(*commands: list[str], stdout: int = subprocess.DEVNULL) -> Iterator[list[subprocess.Popen[str]]]:
     """Start the commands; end them, and only them, on the way out."""

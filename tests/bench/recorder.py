@@ -1,32 +1,37 @@
-"""edged's recorder beside one `ffmpeg -c copy` process per camera: same fleet, one run, start-up excluded.
+"""edged's recorder beside its peers: the same cameras, one run, start-up excluded.
 
-Prints one JSON line a figure: name, value, unit, target, ok. Progress goes to stderr.
+    python -m tests.bench.recorder                          edged and ffmpeg, 16 cameras; below two minutes
+    python -m tests.bench.recorder --contenders all         every peer that is installed, and the C floor
+    python -m tests.bench.recorder --full                   all of them, 16 and 64 cameras H.264, 16 H.265, and the
+                                                            memory of 128 cameras; about a quarter of an hour
 
-    python -m tests.bench.recorder [--cameras 16] [--bitrate 4M] [--seconds 20] [--rounds 2]
-
-The contenders take turns (A B A B ...), so that a machine that changes its speed changes it for both; ratios are of
-the sums over all rounds.
+Prints one JSON line a figure: name, value, unit, target, ok. Progress goes to stderr. The contenders take turns, in
+another order each round, so that a machine that changes its speed changes it for all; ratios are of the sums over all
+rounds. Exit code 1 where a contender that is installed did not record.
 """
 
 import argparse
-import json
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from edged.archive.journal import decode
-from edged.model import SegmentSealed, StreamKind
-from edged.record.assignment import AssignedStream, AssignedVolume, Assignment, write_assignment
-from edged.record.process import assignment_path
-from tests.bench.processes import cpu_seconds, pss_bytes, running
+from tests.bench import fleets
+from tests.bench.contenders import Contender, Edged, Failed, Ffmpeg, Floor, Gstreamer, PyAv
+from tests.bench.figures import check_space, figure, note
+from tests.bench.fleets import Cameras, Scene
+from tests.bench.processes import cpu_seconds, pss_bytes
 
-WARM_UP_SECONDS = 6.0
+WARM_UP_SECONDS = 5.0
+IDLE_SECONDS = 1.0
+SHORT = ("edged", "ffmpeg")
+FULL_SCENES = (Scene(16), Scene(64), Scene(16, codec="h265"))
+MEMORY_SCENE = Scene(128)
+PER_PROCESS = ("ffmpeg", "gstreamer")  # whose every process is a camera's cost
 
 
 @dataclass
@@ -36,11 +41,16 @@ class Tally:
     cpu: float = 0.0
     seconds: float = 0.0
     pss: list[int] = field(default_factory=list)
+    idle_pss: int = 0
     stored: int = 0  # bytes on disk afterwards
 
     def cpu_ratio(self, cameras: int) -> float:
         """Share of one core per camera."""
         return self.cpu / self.seconds / cameras
+
+    def marginal_pss(self, cameras: int) -> float:
+        """Bytes per camera, what the process takes without cameras set aside."""
+        return (max(self.pss) - self.idle_pss) / cameras
 
 
 def main() -> int:
@@ -48,130 +58,138 @@ def main() -> int:
     parser.add_argument("--cameras", type=int, default=16)
     parser.add_argument("--bitrate", default="4M")
     parser.add_argument("--size", default="1920x1080")
-    parser.add_argument("--seconds", type=float, default=20.0, help="measured, a round and contender")
+    parser.add_argument("--codec", choices=("h264", "h265"), default="h264")
+    parser.add_argument("--seconds", type=float, default=16.0, help="measured, a round and contender")
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--contenders", default=",".join(SHORT), help="names with commas between, or all")
+    parser.add_argument("--full", action="store_true", help="every contender, every scene")
+    parser.add_argument("--folder", type=Path, help="where recordings go (default: the temp folder)")
     arguments = parser.parse_args()
-    if shutil.which("ffmpeg") is None:
-        print("ffmpeg is not installed: there is no peer to measure beside", file=sys.stderr)
-        return 1
-    fleet_command = [sys.executable, "-m", "simulators", "fleet", "--cameras", str(arguments.cameras)]
-    fleet_command += ["--bitrate", arguments.bitrate, "--size", arguments.size]
-    fleet_command += ["--auth", "none", "--no-onvif", "--no-multicast"]
-    edged, ffmpeg, idle = Tally(), Tally(), Tally()
-    with (
-        tempfile.TemporaryDirectory(prefix="edged-bench-") as folder,
-        running(fleet_command, stdout=subprocess.PIPE) as [fleet],
-    ):
-        assert fleet.stdout is not None
-        cameras = json.loads(fleet.stdout.readline())["cameras"]
-        urls = [camera["rtsp"] for camera in cameras]
-        for turn in range(arguments.rounds):
-            note(f"round {turn + 1} of {arguments.rounds}")
-            run_edged(Path(folder) / f"edged-{turn}", urls, arguments.seconds, edged, idle)
-            run_ffmpeg(Path(folder) / f"ffmpeg-{turn}", urls, arguments.seconds, ffmpeg)
-    report(arguments, edged, ffmpeg, idle)
-    return 0
+    with tempfile.TemporaryDirectory(prefix="edged-bench-", dir=arguments.folder) as name:
+        folder = Path(name)
+        everyone: list[Contender] = [Edged(), Ffmpeg(), PyAv(), Gstreamer(), Floor(folder)]
+        if arguments.full:
+            scenes: Sequence[Scene] = FULL_SCENES
+            wanted = everyone
+        else:
+            scenes = [Scene(arguments.cameras, arguments.bitrate, arguments.size, arguments.codec)]
+            names = arguments.contenders.split(",")
+            if unknown := set(names) - {"all"} - {one.name for one in everyone}:
+                parser.error(f"no such contender: {', '.join(sorted(unknown))}")
+            wanted = [one for one in everyone if one.name in names or "all" in names]
+        able = [one for one in wanted if not say_missing(one.name, one.missing())]
+        complete = True
+        for scene in scenes:
+            if say_missing(scene.name, fleets.missing(scene.codec)):
+                continue
+            complete &= run_scene(scene, able, folder, arguments.seconds, arguments.rounds)
+        if arguments.full:
+            complete &= run_memory(folder, arguments.seconds)
+    return 0 if complete else 1
 
 
-def report(arguments: argparse.Namespace, edged: Tally, ffmpeg: Tally, idle: Tally) -> None:
-    cameras = arguments.cameras
-    scene = f"{cameras}x{arguments.bitrate}"
-    ours, theirs = edged.cpu_ratio(cameras), ffmpeg.cpu_ratio(cameras)
-    our_pss, their_pss = max(edged.pss) / cameras, max(ffmpeg.pss) / cameras
-    marginal = (max(edged.pss) - min(idle.pss)) / cameras
-    figure(f"recorder.{scene}.edged.cpu_per_camera", ours * 100, "% of a core", None)
-    figure(f"recorder.{scene}.ffmpeg.cpu_per_camera", theirs * 100, "% of a core", None)
-    figure(f"recorder.{scene}.cpu_ratio_to_ffmpeg", ours / theirs, "ratio", 0.40)
-    figure(f"recorder.{scene}.edged.pss_per_camera", our_pss / 2**20, "MiB", None)
-    figure(f"recorder.{scene}.ffmpeg.pss_per_camera", their_pss / 2**20, "MiB", None)
-    figure(f"recorder.{scene}.edged.pss_marginal_per_camera", marginal / 2**20, "MiB", 2.0)
-    figure(f"recorder.{scene}.pss_ratio_to_ffmpeg", our_pss / their_pss, "ratio", None)
-    figure(f"recorder.{scene}.stored_ratio_to_ffmpeg", edged.stored / ffmpeg.stored, "ratio", None)
+def say_missing(what: str, reason: str) -> bool:
+    if reason:
+        note(f"{what} left out: {reason}")
+    return bool(reason)
 
 
-def figure(name: str, value: float, unit: str, target: float | None) -> None:
-    ok = None if target is None else value <= target
-    print(json.dumps({"name": name, "value": round(value, 4), "unit": unit, "target": target, "ok": ok}), flush=True)
+def run_scene(scene: Scene, contenders: list[Contender], folder: Path, seconds: float, rounds: int) -> bool:
+    """Measure and print; returns whether everyone recorded."""
+    check_space(folder, scene.cameras * scene.bits_per_second / 8 * (seconds + WARM_UP_SECONDS + 20))
+    tallies = {one.name: Tally() for one in contenders}
+    failed: set[str] = set()
+    with fleets.filming(scene) as cameras:
+        for one in contenders:
+            if one.name not in PER_PROCESS:
+                tallies[one.name].idle_pss = measure_idle(one, folder)
+        for turn in range(rounds):
+            shift = turn % len(contenders)
+            for one in contenders[shift:] + contenders[:shift]:
+                if one.name in failed:
+                    continue
+                note(f"{scene.name}, round {turn + 1} of {rounds}: {one.name}")
+                try:
+                    measure(one, folder, cameras, scene, seconds, tallies[one.name])
+                except Failed as error:
+                    note(f"{scene.name}: {one.name} is out: {error}")
+                    failed.add(one.name)
+    report(scene, {name: tally for name, tally in tallies.items() if name not in failed})
+    return not failed
 
 
-def note(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+def measure_idle(contender: Contender, folder: Path) -> int:
+    """What the contender's process takes before it has a camera."""
+    here = fresh(folder)
+    with contender.recording(here, [], "h264") as pids:
+        time.sleep(IDLE_SECONDS)  # nothing to wait for: an idle process is measured
+        found = pss_bytes(pids)
+    shutil.rmtree(here)
+    return found
 
 
-def run_edged(folder: Path, urls: list[str], seconds: float, tally: Tally, idle: Tally) -> None:
-    volume, state = folder / "v1", folder / "state"
-    for made in (volume, state):
-        made.mkdir(parents=True)
-    (volume / "VOLUME.json").write_text(json.dumps({"v": 1, "volume": "v1", "uuid": "bench"}))
-    command = [sys.executable, "-m", "edged", "recorder", "--id", "bench"]
-    command += ["--state-dir", str(state), "--runtime-dir", str(state), "--log-level", "error"]
-    write_assignment(assignment_path(state, "bench"), assignment(volume, []))
-    with running(command) as [recorder]:
-        wait_until(lambda: (state / "recorder-bench.sock").exists(), "the recorder answers")
-        time.sleep(1.0)  # nothing to wait for: an idle process is measured
-        idle.pss.append(pss_bytes([recorder.pid]))
-        write_assignment(assignment_path(state, "bench"), assignment(volume, urls))
-        parts = lambda: len(list(volume.glob("segments/*/*/*.part")))  # noqa: E731
-        wait_until(lambda: parts() >= len(urls), "every camera is being recorded")
-        measure([recorder.pid], seconds, tally)
-    facts = [decode(line) for file in volume.glob("journal/*/*.ndjson") for line in file.read_bytes().splitlines()]
-    sealed = [fact for fact in facts if isinstance(fact, SegmentSealed)]
-    assert len({fact.camera for fact in sealed}) == len(urls), "a camera was not recorded"
-    lost = sum(fact.lost_packets for fact in sealed)
-    if lost:
-        note(f"edged lost {lost} packets")
-    tally.stored += sum(fact.bytes for fact in sealed)
-    shutil.rmtree(folder)
+def measure(
+    contender: Contender, folder: Path, cameras: Cameras, scene: Scene, seconds: float, tally: Tally
+) -> tuple[float, float]:
+    """One round; adds to the tally. Returns the CPU seconds of the contender and of the cameras. Raises Failed."""
+    here = fresh(folder)
+    try:
+        with contender.recording(here, cameras.urls, scene.codec) as pids:
+            time.sleep(WARM_UP_SECONDS)
+            cpu, filming, at = cpu_seconds(pids), cpu_seconds(cameras.pids), time.monotonic()
+            time.sleep(seconds)
+            cpu, filming = cpu_seconds(pids) - cpu, cpu_seconds(cameras.pids) - filming
+            tally.seconds += time.monotonic() - at
+            tally.cpu += cpu
+            tally.pss.append(pss_bytes(pids))
+        tally.stored += contender.stored(here)
+    except (FileNotFoundError, ProcessLookupError) as error:
+        raise Failed(f"a process ended before its time ({error})") from error
+    finally:
+        shutil.rmtree(here)
+        subprocess.run(["sync", "-f", str(folder)], check=False)  # nobody pays for the pages another one left
+    return cpu, filming
 
 
-def assignment(volume: Path, urls: list[str]) -> Assignment:
-    streams = tuple(
-        AssignedStream(camera=f"cam-{number}", stream=StreamKind.MAIN, url=url, username="", password="", volume="v1")
-        for number, url in enumerate(urls)
-    )
-    return Assignment(
-        generation=1 + bool(urls),
-        recorder="bench",
-        segment_seconds=60,
-        fragment_seconds=2,
-        sync_seconds=1,
-        volumes=(AssignedVolume(id="v1", path=str(volume), uuid="bench"),),
-        streams=streams,
-    )
+def fresh(folder: Path) -> Path:
+    return Path(tempfile.mkdtemp(dir=folder))
 
 
-def run_ffmpeg(folder: Path, urls: list[str], seconds: float, tally: Tally) -> None:
-    """The way the field does it: one process per camera, stream copy, fragmented MP4 cut every 60 s."""
-    folder.mkdir(parents=True)
-    copy = (
-        "ffmpeg -nostdin -loglevel error -rtsp_transport tcp -i {url} -c copy -an -f segment -segment_time 60"
-        " -reset_timestamps 1 -segment_format mp4"
-        " -segment_format_options movflags=frag_keyframe+empty_moov+default_base_moof:flush_packets=1 {file}"
-    )
-    commands = [copy.format(url=url, file=folder / f"cam-{number}-%03d.mp4").split() for number, url in enumerate(urls)]
-    with running(*commands) as peers:
-        files = lambda: [file for file in folder.glob("*.mp4") if file.stat().st_size > 100_000]  # noqa: E731
-        wait_until(lambda: len(files()) >= len(urls), "every ffmpeg is writing")
-        measure([peer.pid for peer in peers], seconds, tally)
-    tally.stored += sum(file.stat().st_size for file in folder.glob("*.mp4"))
-    shutil.rmtree(folder)
+def report(scene: Scene, tallies: dict[str, Tally]) -> None:
+    head, cameras = f"recorder.{scene.name}", scene.cameras
+    for name, tally in tallies.items():
+        figure(f"{head}.{name}.cpu_per_camera", tally.cpu_ratio(cameras) * 100, "% of a core")
+        figure(f"{head}.{name}.pss_per_camera", max(tally.pss) / cameras / 2**20, "MiB")
+        target = 2.0 if name == "edged" else None
+        figure(f"{head}.{name}.pss_marginal_per_camera", tally.marginal_pss(cameras) / 2**20, "MiB", target)
+    ours = tallies.get("edged")
+    if ours is None:
+        return
+    for name, limit in (("ffmpeg", 0.40), ("floor", 2.5), ("pyav", None), ("gstreamer", None)):
+        theirs = tallies.get(name)
+        if theirs is not None and theirs.cpu:
+            ratio = ours.cpu_ratio(cameras) / theirs.cpu_ratio(cameras)
+            figure(f"{head}.cpu_ratio_to_{name}", ratio, "ratio", limit)
+    theirs = tallies.get("ffmpeg")
+    if theirs is not None:
+        figure(f"{head}.pss_ratio_to_ffmpeg", max(ours.pss) / max(theirs.pss), "ratio")
+        rates = [tally.stored / tally.seconds for tally in (ours, theirs)]
+        figure(f"{head}.stored_ratio_to_ffmpeg", rates[0] / rates[1], "ratio")
 
 
-def measure(pids: list[int], seconds: float, tally: Tally) -> None:
-    time.sleep(WARM_UP_SECONDS)
-    cpu, at = cpu_seconds(pids), time.monotonic()
-    time.sleep(seconds)
-    tally.cpu += cpu_seconds(pids) - cpu
-    tally.seconds += time.monotonic() - at
-    tally.pss.append(pss_bytes(pids))
-
-
-def wait_until(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise SystemExit(f"gave up after {seconds:g} s waiting until {what}")
-        time.sleep(0.05)
+def run_memory(folder: Path, seconds: float) -> bool:
+    """The memory of 128 cameras in one recorder."""
+    scene, tally = MEMORY_SCENE, Tally()
+    check_space(folder, scene.cameras * scene.bits_per_second / 8 * (seconds + WARM_UP_SECONDS + 20))
+    note(f"{scene.name}: the memory of edged alone")
+    try:
+        with fleets.filming(scene) as cameras:
+            measure(Edged(), folder, cameras, scene, seconds, tally)
+    except Failed as error:
+        note(f"{scene.name}: edged is out: {error}")
+        return False
+    figure(f"recorder.{scene.name}.edged.pss", max(tally.pss) / 2**20, "MiB", 300.0)
+    return True
 
 
 if __name__ == "__main__":
