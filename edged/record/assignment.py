@@ -7,13 +7,14 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from edged.base.errors import OwnerMustAct
 from edged.base.files import canonical_json, replace_file
 from edged.model import StreamKind
 
 VERSION = 1
+Transport = Literal["tcp", "udp"]
 
 
 class BadAssignment(OwnerMustAct):
@@ -34,7 +35,12 @@ class AssignedVolume:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssignedStream:
-    """One stream to record. `url` carries no credentials."""
+    """One stream to record. `url` (rtsp:// or rtsps://) carries no credentials.
+
+    `tls_ca` is a file of PEM certificates that a camera's certificate must lead to, `tls_pin` the SHA-256 fingerprint
+    of the certificate itself in hexadecimal; where both are given both must hold, where neither is the system's own
+    authorities decide. `redirect_hosts` are the hosts, beside its own, that the camera may send its viewers to.
+    """
 
     camera: str
     stream: StreamKind
@@ -42,6 +48,15 @@ class AssignedStream:
     username: str
     password: str = dataclasses.field(repr=False)
     volume: str
+    transport: Transport = "tcp"  # of the media; the conversation itself is always TCP, with rtsps:// inside TLS
+    tls_ca: str = ""
+    tls_pin: str = ""
+    redirect_hosts: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a transport that is none."""
+        if self.transport not in get_args(Transport):
+            raise ValueError("the transport is neither tcp nor udp")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,10 +85,13 @@ def read_assignment(path: Path) -> Assignment:
         if fields.pop("v") != VERSION:
             raise BadAssignment(f"{path.name} is of another version than {VERSION}")
         fields["volumes"] = tuple(AssignedVolume(**volume) for volume in fields["volumes"])
-        fields["streams"] = tuple(
-            AssignedStream(**{**stream, "stream": StreamKind(stream["stream"])}) for stream in fields["streams"]
-        )
+        fields["streams"] = tuple(_read_stream(stream) for stream in fields["streams"])
         return Assignment(**fields)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         # The content may hold a password: name the kind of error alone.
         raise BadAssignment(f"{path.name} is not an assignment ({type(error).__name__})") from None
+
+
+def _read_stream(fields: dict[str, Any]) -> AssignedStream:
+    hosts = tuple(str(host) for host in fields.get("redirect_hosts", ()))
+    return AssignedStream(**{**fields, "stream": StreamKind(fields["stream"]), "redirect_hosts": hosts})
