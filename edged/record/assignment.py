@@ -52,6 +52,7 @@ class AssignedStream:
     tls_ca: str = ""
     tls_pin: str = ""
     redirect_hosts: tuple[str, ...] = ()
+    audio: bool = False  # recorded as well; several jurisdictions restrict it
 
     def __post_init__(self) -> None:
         """Raise ValueError for a transport that is none."""
