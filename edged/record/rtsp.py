@@ -19,9 +19,23 @@ AGENT = "edged"
 TIMEOUT_SECONDS = 60  # RFC 2326, 12.37: where the camera names none
 _UNAUTHORIZED = 401
 _SESSION_NOT_FOUND = 454
+_REDIRECTIONS = (301, 302, 303, 305)  # RFC 2326, 11.3; 305 names a proxy, through which the same URL is asked for
+_USE_PROXY = 305
+_UNSUPPORTED_TRANSPORT = 461
+_NOT_IN_URI = re.compile(r"[\x00-\x20\x7f]")
 _TRIES = 3  # unauthenticated, authenticated, and once more where the camera calls the nonce stale
 
 Conversation = Generator[bytes, Message, "Playing"]
+NewPorts = Callable[[], tuple[int, int]]  # binds a pair of UDP ports for one track; RTP's is the even one
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """The way one track takes. Over UDP the channels only tell the tracks of a session apart."""
+
+    rtp_channel: int
+    rtcp_channel: int
+    camera_ports: tuple[int, int] | None = None  # over UDP, where the camera names them: RTP, RTCP
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +43,25 @@ class Playing:
     """What the camera agreed to send."""
 
     video: VideoTrack
-    rtp_channel: int
-    rtcp_channel: int
+    lanes: tuple[Lane, ...]  # one a track, the video's first
     timeout_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeftSession:
+    """A session that the camera may still hold, because its TEARDOWN was never confirmed."""
+
+    name: str
+    url: str
+
+
+class Redirected(Exception):
+    """The camera sends its viewers elsewhere: to `location`, or through it where `proxy`."""
+
+    def __init__(self, location: str, *, proxy: bool) -> None:
+        super().__init__("the camera redirects")
+        self.location = location
+        self.proxy = proxy
 
 
 class RtspClient:
@@ -47,35 +77,56 @@ class RtspClient:
         self._session: str | None = None
         self._play_url = self._url
         self._ping = "OPTIONS"
-        self._ping_retried = False
+        self._retried = False  # the keep-alive or the goodbye, after a challenge
         self._leaving = False
 
-    def open(self) -> Conversation:
-        """OPTIONS, DESCRIBE, SETUP of the video track alone, PLAY.
+    def open(self, new_ports: NewPorts | None = None, left: LeftSession | None = None) -> Conversation:
+        """OPTIONS, DESCRIBE, SETUP of the tracks to record, PLAY.
 
-        Raises WrongCredentials, CameraRefused (an error in reply) and BadStream (a reply that cannot be used).
+        With `new_ports` the media comes over UDP, else interleaved. `left` is torn down first, so that the camera has
+        its slot free. Raises WrongCredentials, CameraRefused (an error in reply), BadStream (a reply that cannot be
+        used) and Redirected. Where it does not return, `teardown` has to be sent all the same.
         """
         options = yield from self._ask("OPTIONS", self._url)
         # Some cameras refuse OPTIONS and play all the same, so its status does not matter.
         if options.status == 200 and "GET_PARAMETER" in (options.get("public") or "").upper():
             self._ping = "GET_PARAMETER"
+        if left is not None:
+            yield from self._ask("TEARDOWN", left.url, ("Session", left.name))
         described = yield from self._need("DESCRIBE", self._url, ("Accept", "application/sdp"))
         video = find_video(described.body)
         base = described.get("content-base") or described.get("content-location") or ""
-        if not base.lower().startswith("rtsp://"):  # a path alone, or none
+        if not _is_url(base):  # a path alone, or none
             base = self._url
         self._play_url = _join(base, video.session_control)
-        track_url = _join(self._play_url if video.control is None else base, video.control)
-        transport = ("Transport", "RTP/AVP/TCP;unicast;interleaved=0-1")
-        setup = yield from self._need("SETUP", track_url, transport)
-        self._session, timeout = _parse_session(setup.get("session"))
-        rtp, rtcp = _parse_channels(setup.get("transport"))
+        lanes: list[Lane] = []
+        timeout = TIMEOUT_SECONDS
+        for control in (video.control,):
+            track_url = _join(self._play_url if control is None else base, control)
+            lane, timeout = yield from self._set_up(track_url, len(lanes), new_ports)
+            lanes.append(lane)
         yield from self._need("PLAY", self._play_url, ("Range", "npt=0.000-"))
-        return Playing(video, rtp, rtcp, timeout)
+        return Playing(video, tuple(lanes), timeout)
+
+    def left(self) -> LeftSession | None:
+        """The session that is open at the camera as far as is known here."""
+        return LeftSession(self._session, self._play_url) if self._session is not None else None
+
+    def _set_up(self, url: str, number: int, new_ports: NewPorts | None) -> Generator[bytes, Message, tuple[Lane, int]]:
+        if new_ports is None:
+            offer = f"RTP/AVP/TCP;unicast;interleaved={2 * number}-{2 * number + 1}"
+        else:
+            offer = "RTP/AVP;unicast;client_port={}-{}".format(*new_ports())
+        reply = yield from self._need("SETUP", url, ("Transport", offer))
+        # From here on the camera holds a slot, whatever else is wrong with the reply.
+        name, timeout = _parse_session(reply.get("session"))
+        self._session = self._session or name
+        transport = reply.get("transport")
+        return (_parse_channels if new_ports is None else _parse_ports)(transport, number), timeout
 
     def keep_alive(self) -> bytes:
         """The request that keeps the session alive; due at half the session's timeout."""
-        self._ping_retried = False
+        self._retried = False
         return self._request(self._ping, self._play_url)
 
     def on_message(self, message: Message) -> bytes:
@@ -83,30 +134,42 @@ class RtspClient:
 
         Raises Closed where the session is gone.
         """
-        if message.status and self._leaving and message.cseq() == self._cseq:
-            raise Closed("the session was ended on purpose")
-        if message.status == 0 or message.cseq() not in (None, self._cseq):
-            return b""  # its own requests (ANNOUNCE and the like) ask for nothing that recording needs
-        if message.status == _SESSION_NOT_FOUND:
-            raise Closed("the camera forgot the session")
-        if message.status == _UNAUTHORIZED and not self._ping_retried:
-            self._ping_retried = True
+        if message.status == 0:
+            if message.reason == "REDIRECT":  # RFC 2326, 10.10: where to, the next DESCRIBE will say
+                raise Closed("the camera sends its viewers elsewhere")
+            return b""  # other requests of its own (ANNOUNCE and the like) ask for nothing that recording needs
+        if message.cseq() != self._cseq and (self._leaving or message.cseq() is not None):
+            return b""
+        if message.status == _UNAUTHORIZED and not self._retried:
+            self._retried = True
             if self._credentials.challenge(message.get_all("www-authenticate")):
-                return self._request(self._ping, self._play_url)
-        elif message.status >= 400 and self._ping != "OPTIONS":
+                return self._request("TEARDOWN" if self._leaving else self._ping, self._play_url)
+        if self._leaving:
+            self._session = None
+            raise Closed("the session was ended on purpose")
+        if message.status == _SESSION_NOT_FOUND:
+            self._session = None
+            raise Closed("the camera forgot the session")
+        if message.status >= 400 and message.status != _UNAUTHORIZED and self._ping != "OPTIONS":
             self._ping = "OPTIONS"  # advertised, but answered with 405 or 501 by several makers
             return self._request(self._ping, self._play_url)
         return b""
 
     def teardown(self) -> bytes:
-        """The goodbye; empty where no session was opened."""
-        self._leaving = True
+        """The goodbye; empty where no session was opened. Its answer goes to `on_message`, which raises Closed."""
+        self._leaving, self._retried = True, False
         return self._request("TEARDOWN", self._play_url) if self._session is not None else b""
 
     def _need(self, method: str, uri: str, *headers: tuple[str, str]) -> Generator[bytes, Message, Message]:
         message = yield from self._ask(method, uri, *headers)
         if message.status == _UNAUTHORIZED:
+            if self._credentials.username and self._credentials.objection:
+                raise WrongCredentials(self._credentials.objection, hint="allow digest logins in the camera's settings")
             raise WrongCredentials(f"the camera rejects user name or password ({method})")
+        if message.status in _REDIRECTIONS and (location := message.get("location")):
+            raise Redirected(location, proxy=message.status == _USE_PROXY)
+        if message.status == _UNSUPPORTED_TRANSPORT:
+            raise CameraRefused(f"the camera answered {method} with {message.status}", hint="set its other transport")
         if not 200 <= message.status < 300:
             raise CameraRefused(f"the camera answered {method} with {message.status}")
         return message
@@ -129,8 +192,10 @@ class RtspClient:
 
     def _request(self, method: str, uri: str, *headers: tuple[str, str]) -> bytes:
         self._cseq += 1
+        # A blank in a control attribute would end the URI, and a line's end the line.
+        uri = _NOT_IN_URI.sub(lambda found: f"%{ord(found[0]):02X}", uri)
         lines = [("CSeq", str(self._cseq)), ("User-Agent", AGENT), *headers]
-        if self._session is not None:
+        if self._session is not None and not any(name == "Session" for name, _ in headers):
             lines.append(("Session", self._session))
         authorization = self._credentials.header(method, uri)
         if authorization is not None:
@@ -145,9 +210,13 @@ def _join(base: str, control: str | None) -> str:
     """
     if control is None or control == "*":
         return base
-    if control.lower().startswith("rtsp://"):
+    if _is_url(control):
         return control
     return base + control.lstrip("/") if base.endswith("/") else f"{base}/{control.lstrip('/')}"
+
+
+def _is_url(text: str) -> bool:
+    return text.lower().startswith(("rtsp://", "rtsps://"))
 
 
 def _parse_session(value: str | None) -> tuple[str, int]:
@@ -158,18 +227,32 @@ def _parse_session(value: str | None) -> tuple[str, int]:
     return name.strip(), max(1, int(named[1])) if named else TIMEOUT_SECONDS
 
 
-def _parse_channels(value: str | None) -> tuple[int, int]:
+def _parse_channels(value: str | None, number: int) -> Lane:
     """The interleaved channels (RFC 2326, 12.39); the ones asked for where the camera names none."""
+    asked = Lane(2 * number, 2 * number + 1)
     if value is None:
-        return 0, 1
+        return asked
     first = value.split(",")[0]
     if "TCP" not in first.split(";")[0].upper():
-        raise BadStream("the camera offers no RTP over TCP for this stream")
+        raise BadStream("the camera offers no RTP over TCP for this stream", hint="set its transport to udp")
     named = re.search(r"interleaved\s*=\s*(\d{1,3})(?:\s*-\s*(\d{1,3}))?", first, re.IGNORECASE)
     if named is None:
-        return 0, 1
+        return asked
     rtp = int(named[1])
     rtcp = int(named[2]) if named[2] else rtp + 1
     if rtp > 255 or rtcp > 256 or rtp == rtcp:
         raise BadStream("the camera names impossible interleaved channels")
-    return rtp, rtcp
+    return Lane(rtp, rtcp)
+
+
+def _parse_ports(value: str | None, number: int) -> Lane:
+    """Where the camera sends from (RFC 2326, 12.39: server_port); a camera may leave that out."""
+    first = (value or "").split(",")[0]
+    profile = first.split(";")[0].strip().upper()
+    if profile not in ("", "RTP/AVP", "RTP/AVP/UDP") or "multicast" in first.lower():
+        raise BadStream("the camera offers no RTP over unicast UDP for this stream", hint="set its transport to tcp")
+    named = re.search(r"server_port\s*=\s*(\d{1,5})(?:\s*-\s*(\d{1,5}))?", first, re.IGNORECASE)
+    ports = (int(named[1]), int(named[2] or int(named[1]) + 1)) if named else None
+    if ports is not None and not all(0 < port < 65536 for port in ports):
+        ports = None
+    return Lane(2 * number, 2 * number + 1, ports)

@@ -60,7 +60,7 @@ class Session:
         self._reader = InterleavedReader(
             self.video,
             playing.video.payload_type,
-            (playing.rtp_channel, playing.rtcp_channel),
+            (playing.lanes[0].rtp_channel, playing.lanes[0].rtcp_channel),
             on_rtcp=self._rtcp,
             on_message=self._message,
         )

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edged.record.errors import BadStream, CameraRefused, Closed, WrongCredentials
-from edged.record.rtsp import Conversation, Playing, RtspClient
+from edged.record.rtsp import Conversation, Lane, Playing, RtspClient
 from edged.record.rtsp_auth import Credentials
 from edged.record.rtsp_message import BODY_LIMIT, HEAD_LIMIT, Message, parse_message
 
@@ -87,7 +87,7 @@ def test_the_straight_conversation() -> None:
         f"SETUP {URL}/trackID=1 RTSP/1.0",
         f"PLAY {URL} RTSP/1.0",
     ]
-    assert (playing.rtp_channel, playing.rtcp_channel, playing.timeout_seconds) == (2, 3, 30)
+    assert (playing.lanes, playing.timeout_seconds) == ((Lane(2, 3),), 30)
     assert "Session: 77\r\n" in camera.asked[-1]
     assert rtsp.teardown().startswith(f"TEARDOWN {URL} RTSP/1.0\r\n".encode())
 
@@ -176,7 +176,7 @@ def test_an_error_in_reply_is_a_refusal(status: int) -> None:
 
 def test_refused_options_do_not_matter() -> None:
     camera = Camera(OPTIONS="RTSP/1.0 501 Not Implemented\r\nCSeq: {cseq}\r\n\r\n")
-    assert camera.converse(client().open()).rtp_channel == 2
+    assert camera.converse(client().open()).lanes[0].rtp_channel == 2
 
 
 def test_late_replies_and_the_cameras_own_requests_are_not_the_answer() -> None:
@@ -304,7 +304,7 @@ def test_recorded_conversations(maker: str, setup_uri: str, timeout: int) -> Non
 
     camera = Camera(DESCRIBE=replay("describe"), SETUP=replay("setup"), PLAY=replay("play"))
     playing = camera.converse(client().open())
-    assert (playing.rtp_channel, playing.rtcp_channel, playing.timeout_seconds) == (0, 1, timeout)
+    assert (playing.lanes, playing.timeout_seconds) == ((Lane(0, 1),), timeout)
     assert camera.lines()[2].endswith(f"{setup_uri} RTSP/1.0")
     assert "Session: " in camera.asked[3]
     assert not re.search(r"Session: +;|Session:  ", camera.asked[3]), "blanks around the session are not part of it"
