@@ -14,6 +14,8 @@ BODY_LIMIT = 256 * 1024  # likewise 1 KiB for an SDP
 _END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
 _STATUS_LINE = re.compile(r"RTSP/\d\.\d\s+(\d{3})(?:\s+(.*))?")
 _REQUEST_LINE = re.compile(r"[A-Z_]{1,20} \S+ RTSP/\d\.\d")
+_BEGINNING = re.compile(rb"[ \t]*([A-Z_]{1,20}([ /].*)?)?", re.DOTALL)  # of both; a reason may be in any encoding
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,26 +73,27 @@ def format_request(method: str, uri: str, headers: list[tuple[str, str]]) -> byt
 
 def _refuse_foreign_bytes(beginning: bytes) -> None:
     """Raise as soon as the first bytes cannot become a message, rather than waiting for more of them."""
-    first = beginning.split(b"\n", 1)[0][:64]
-    if first and not re.fullmatch(rb"[A-Z_]{1,20}([ /][\x20-\x7e\t\r]*)?", first):
+    if not _BEGINNING.fullmatch(beginning.split(b"\n", 1)[0]):
         raise BadStream("the camera sent bytes that are neither an RTSP message nor an interleaved frame")
 
 
 def _parse_head(head: bytes) -> tuple[int, str, tuple[tuple[str, str], ...]]:
     lines = [line.rstrip("\r") for line in head.decode("utf-8", "replace").split("\n")]
-    status_line = _STATUS_LINE.fullmatch(lines[0].strip())
-    if status_line is None and not _REQUEST_LINE.fullmatch(lines[0].strip()):
+    first = lines[0].strip(" \t\r")
+    status_line = _STATUS_LINE.fullmatch(first)
+    if status_line is None and not _REQUEST_LINE.fullmatch(first):
         raise BadStream("the camera sent bytes that are neither an RTSP message nor an interleaved frame")
     headers: list[tuple[str, str]] = []
     for line in lines[1:]:
         if line[:1] in (" ", "\t") and headers:  # a header folded over several lines (RFC 2068, 4.2)
-            headers[-1] = (headers[-1][0], f"{headers[-1][1]} {line.strip()}")
+            headers[-1] = (headers[-1][0], f"{headers[-1][1]} {_CONTROL.sub(' ', line).strip()}")
             continue
         name, colon, value = line.partition(":")
         if colon:
-            headers.append((name.strip().lower(), value.strip()))
+            # Session, realm and the like are sent back: nothing in them may look like the end of a line.
+            headers.append((name.strip().lower(), _CONTROL.sub(" ", value).strip()))
     if status_line is None:
-        return 0, lines[0].split(" ", 1)[0], tuple(headers)
+        return 0, first.split(" ", 1)[0], tuple(headers)
     return int(status_line[1]), status_line[2] or "", tuple(headers)
 
 

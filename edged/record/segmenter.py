@@ -119,7 +119,6 @@ class Segmenter:
         self._keys: list[int] = []
         self._bytes = 0
         self._reordered = False
-        self._opened_us = 0
         self._opened_mono_us = 0
         self._media = MediaTime()
         self._last_key: int | None = None
@@ -167,7 +166,7 @@ class Segmenter:
             buffer.fill = start
             return
         if not self._times:
-            self._opened_us, self._opened_mono_us = wall_us, mono_us
+            self._opened_mono_us = mono_us
         if key:
             self._keys.append(len(self._times))
         elif not in_order:
@@ -244,16 +243,17 @@ class Segmenter:
             last_duration = min(next_time - times[-1], max(self._media.duration, CLOCK))
         head, points, end = self._build(segment, last_duration)
         end_mono_us = self._media.mono_us + ticks_to_us(last_duration)
-        end_us = self._label(segment, end, end_mono_us)
+        # What is held against arrival may end before what was held against its own timestamps: nothing is taken back.
+        end_us = max(segment.end_us, self._label(segment, end, end_mono_us))
         accepted = self._sink.write(head, body, end_us)
         frames, keyframes = len(times), len(self._keys)
-        begun_us = self._opened_us
+        begun_us = segment.end_us if segment.frames else segment.start.start_us
         self._times, self._sizes, self._keys = [], [], []
         self._bytes, self._reordered, self._early = 0, False, False
         if not accepted:
             # A fragment left out of the middle of a file would tear the pictures behind it: begin anew at a keyframe.
             if self._dropped_from_us is None:
-                self._dropped_from_us = segment.end_us if segment.frames else segment.start.start_us
+                self._dropped_from_us = begun_us
             self._dropped += frames
             self._end_segment(None)
             return
