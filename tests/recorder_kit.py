@@ -1,4 +1,4 @@
-"""What tests of the recorder share: a volume, an assignment, a recorder running in this process or in one of its own."""
+"""What tests of the recorder share: a volume, an assignment, a recorder in this process or in one of its own."""
 
 import asyncio
 import json
