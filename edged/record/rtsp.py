@@ -23,6 +23,7 @@ _REDIRECTIONS = (301, 302, 303, 305)  # RFC 2326, 11.3; 305 names a proxy, throu
 _USE_PROXY = 305
 _UNSUPPORTED_TRANSPORT = 461
 _NOT_IN_URI = re.compile(r"[\x00-\x20\x7f]")
+_UNASKED_LIMIT = 100  # messages of the camera's own accord before it answers; each starts its time to answer anew
 _TRIES = 3  # unauthenticated, authenticated, and once more where the camera calls the nonce stale
 
 Conversation = Generator[bytes, Message, "Playing"]
@@ -179,7 +180,11 @@ class RtspClient:
         for attempt in range(1, _TRIES + 1):
             message = yield self._request(method, uri, *headers)
             # Its own requests, and late answers to earlier ones, are not the answer; no CSeq at all may well be.
+            unasked = 0
             while message.status == 0 or 100 <= message.status < 200 or message.cseq() not in (None, self._cseq):
+                unasked += 1
+                if unasked > _UNASKED_LIMIT:
+                    raise BadStream(f"the camera talks without answering {method}")
                 message = yield b""
             if message.status != _UNAUTHORIZED or not self._credentials.username:
                 return message

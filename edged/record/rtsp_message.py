@@ -14,7 +14,7 @@ BODY_LIMIT = 256 * 1024  # likewise 1 KiB for an SDP
 _END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
 _STATUS_LINE = re.compile(r"RTSP/\d\.\d\s+(\d{3})(?:\s+(.*))?")
 _REQUEST_LINE = re.compile(r"[A-Z_]{1,20} \S+ RTSP/\d\.\d")
-_BEGINNING = re.compile(rb"[ \t]*([A-Z_]{1,20}([ /].*)?)?", re.DOTALL)  # of both; a reason may be in any encoding
+_BEGINNING = re.compile(rb"[ \t\r]*([A-Z_]{1,20}([ /].*)?)?", re.DOTALL)  # of both; a reason may be in any encoding
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 

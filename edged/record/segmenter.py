@@ -323,8 +323,9 @@ class Segmenter:
             end_us = next_start_us
         lost = segment.lost_now - segment.lost_before
         if segment.lost_span is not None and lost:
-            start_us, lost_until_us = segment.lost_span
-            self._sink.loss(start_us, min(lost_until_us, end_us), Cause.LOSS, lost, 0)
+            # Where the camera ran ahead of arrival, the next segment's label may come before what was lost in this one.
+            start_us, lost_until_us = (min(at_us, end_us) for at_us in segment.lost_span)
+            self._sink.loss(start_us, lost_until_us, Cause.LOSS, lost, 0)
         picture = segment.picture
         self._sink.end(
             SegmentEnd(
