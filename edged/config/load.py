@@ -15,6 +15,7 @@ from edged.base.errors import OwnerMustAct
 from edged.config.records import Config
 
 Key = tuple[str | int, ...]
+_CONFIDENTIAL = {"password", "login", "url", "sub_url", "username", "redirect_hosts"}
 
 
 class BadConfig(OwnerMustAct):
@@ -111,7 +112,7 @@ def _sentence(path: Path, lines: dict[Key, int], raw: Any, found: Any) -> str:
         return f"{where}: is missing; add it (see config/edged.example.toml)"
     written = _written(raw, key)
     # The value itself may be a secret or an address; only plain scalars elsewhere are repeated.
-    secret = any(part in ("password", "login", "url", "username") for part in key)
+    secret = any(part in _CONFIDENTIAL for part in key)
     shown = f" (found {written!r})" if isinstance(written, str | int | float) and not secret else ""
     return f"{where}: {_reason(found, written)}{shown}"
 
@@ -170,6 +171,11 @@ def _on_disk(config: Config) -> list[tuple[Key, str, str]]:
             problems.append(
                 ((*key, "password_file"), "there is no such file", "create it with mode 0600 and the password inside")
             )
+    authorities: list[tuple[Key, Path | None]] = [(("recorder", "tls_ca"), config.recorder.tls_ca)]
+    authorities += [(("camera", index, "tls_ca"), camera.tls_ca) for index, camera in enumerate(config.camera)]
+    for key, file in authorities:
+        if file is not None and not file.is_file():
+            problems.append((key, f"there is no file {file}", "name a file of PEM certificates"))
     packs = config.retention.rule_packs
     if packs is not None and not packs.is_dir():
         problems.append((("retention", "rule_packs"), f"there is no folder {packs}", "leave the key out to use ours"))

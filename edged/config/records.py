@@ -23,6 +23,7 @@ def _opaque_id(value: str) -> str:
 
 
 Id = Annotated[str, AfterValidator(_opaque_id)]
+Transport = Literal["tcp", "udp"]
 # Order 799 art. 7 places must record; art. 9 places are the other public places, which arts. 11-17 do not bind.
 Place = Literal["listed", "other"]
 
@@ -60,6 +61,12 @@ class RecorderConfig(Record):
     segment: Seconds = Field(default=60.0, ge=2, le=60)  # at most this long; starts on a keyframe
     fragment: Seconds = Field(default=2.0, ge=0.2, le=2)  # what a power cut may cost
     sync: Seconds = Field(default=1.0, ge=0.1, le=10)  # between syncs of open files, per volume
+    processes: int = Field(default=1, ge=1, le=8)  # one uses about one core; cameras are dealt out over them
+    # What follows holds for every camera that does not say otherwise.
+    audio: bool = False  # recorded where the camera sends it; several jurisdictions restrict it
+    sub: bool = False  # the small stream as well as the one recorded by law
+    transport: Transport = "tcp"  # of the media; rtsps:// is always tcp
+    tls_ca: Path | None = None  # PEM authorities for rtsps:// cameras instead of the system's own
 
 
 class VolumeConfig(Record):
@@ -115,21 +122,64 @@ class CameraConfig(Record):
     id: Id
     name: str = ""  # shown by the CLI only, never published
     url: str | None = None
+    sub_url: str | None = None  # its small stream, recorded where `sub` says so
     login: LoginConfig | None = None
     place: Place | None = None  # where it differs from the site's
     volume: Id | None = None
+    # Where they differ from those under [recorder].
+    audio: bool | None = None
+    sub: bool | None = None
+    transport: Transport | None = None
+    tls_ca: Path | None = None
+    tls_pin: str | None = None  # SHA-256 fingerprint of the camera's own certificate, as openssl prints it
+    redirect_hosts: tuple[str, ...] = ()  # hosts beside its own that the camera may send its viewers to
 
-    @field_validator("url")
+    @field_validator("url", "sub_url")
     @classmethod
     def _rtsp_without_credentials(cls, value: str | None) -> str | None:
         if value is None:
             return value
         parts = urlsplit(value)
-        if parts.scheme != "rtsp" or not parts.hostname:
-            raise ValueError("a stream URL begins with rtsp:// and names a host")
+        if parts.scheme not in ("rtsp", "rtsps") or not parts.hostname:
+            raise ValueError("a stream URL begins with rtsp:// or rtsps:// and names a host")
         if parts.username or parts.password:
             raise ValueError("no credentials in the URL: put them under login")
         return value
+
+    @field_validator("tls_pin")
+    @classmethod
+    def _fingerprint(cls, value: str | None) -> str | None:
+        if value is None:
+            return value
+        plain = value.replace(":", "").lower()
+        if not re.fullmatch(r"[0-9a-f]{64}", plain):
+            raise ValueError(
+                "a SHA-256 fingerprint is 64 hexadecimal digits, with or without colons; "
+                "`openssl x509 -noout -fingerprint -sha256` prints it"
+            )
+        return plain
+
+    @field_validator("redirect_hosts")
+    @classmethod
+    def _hosts_alone(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(re.fullmatch(r"[\w.:%-]+", host) and "//" not in host for host in value):
+            raise ValueError("a host is a name or an address, without scheme, port or path")
+        return value
+
+    @model_validator(mode="after")
+    def _one_camera(self) -> Self:
+        if self.url is None:
+            if self.sub_url is not None:
+                raise ValueError("sub_url stands beside url: a discovered camera tells where its small stream is")
+            return self
+        if self.sub and self.sub_url is None:
+            raise ValueError("sub = true wants to be told where the small stream is: add sub_url")
+        plain = not any(url.startswith("rtsps:") for url in (self.url, self.sub_url) if url)
+        if plain and (self.tls_pin is not None or self.tls_ca is not None):
+            raise ValueError("tls_ca and tls_pin are for rtsps:// URLs: correct url, or leave them out")
+        if not plain and self.transport == "udp":
+            raise ValueError('rtsps:// carries its media inside TLS: leave out transport, or make it "tcp"')
+        return self
 
 
 class RetentionConfig(Record):

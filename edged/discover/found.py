@@ -60,6 +60,8 @@ class Found:
     main_profile: str = field(repr=False)  # token of the profile that `stream_uri` belongs to
     stream_uri: str = field(repr=False)  # rtsp, at `address`, without credentials; "" where there is a problem
     problem: Problem | None
+    sub_profile: str = field(default="", repr=False)  # token of the small profile; "" where none was asked for or fits
+    sub_stream_uri: str = field(default="", repr=False)  # as `stream_uri`
 
     def as_known(self, before: Known | None = None) -> Known:
         """What is known of this camera from now on; what a problem kept from being learnt stays as `before` had it."""

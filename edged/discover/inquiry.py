@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from edged.base.errors import OwnerMustAct, TryAgain
-from edged.discover.choose import choose_main
+from edged.discover.choose import choose_main, choose_sub
 from edged.discover.found import Problem
 from edged.discover.port import CameraSpeaksOddly, CameraUnreachable, DeviceIdentity, OnvifPort, Profile
 
@@ -38,6 +38,8 @@ class Learnt:
     profiles: tuple[Profile, ...] = ()
     main_profile: str = ""
     stream_uri: str = field(default="", repr=False)
+    sub_profile: str = ""
+    sub_stream_uri: str = field(default="", repr=False)
     problem: Problem | None = None
 
     def failed_with(self, code: str) -> bool:
@@ -45,17 +47,20 @@ class Learnt:
         return self.problem is not None and self.problem.code == code
 
 
-async def ask(make_port: MakePort, sighting: Sighting) -> Learnt:
-    """Ask at each address the device gave until it answers. Expected failures are in the result, not raised."""
+async def ask(make_port: MakePort, sighting: Sighting, *, sub: bool = False) -> Learnt:
+    """Ask at each address the device gave until it answers; for its small stream too where `sub` says so.
+
+    Expected failures are in the result, not raised.
+    """
     learnt = Learnt(xaddr=sighting.xaddrs[0])
     for xaddr in sighting.xaddrs:
-        learnt = await _ask_at(make_port, xaddr, sighting.label)
+        learnt = await _ask_at(make_port, xaddr, sighting.label, sub)
         if not learnt.failed_with(CameraUnreachable.code):
             break
     return learnt
 
 
-async def _ask_at(make_port: MakePort, xaddr: str, label: str) -> Learnt:
+async def _ask_at(make_port: MakePort, xaddr: str, label: str, sub: bool) -> Learnt:
     learnt = Learnt(xaddr=xaddr)
     try:
         port = make_port(label, xaddr)
@@ -68,9 +73,23 @@ async def _ask_at(make_port: MakePort, xaddr: str, label: str) -> Learnt:
         profiles = await port.profiles()
         choice = choose_main(profiles)
         if choice.profile is None:
-            text = f"camera {label}: {choice.because}; let it offer an H.264 profile"
+            text = f"camera {label}: {choice.because}; let it offer an H.264 or H.265 profile"
             return replace(learnt, profiles=profiles, problem=Problem(NO_MAIN_PROFILE, text))
         uri = await port.stream_uri(choice.profile.token)
-        return replace(learnt, profiles=profiles, main_profile=choice.profile.token, stream_uri=uri)
+        learnt = replace(learnt, profiles=profiles, main_profile=choice.profile.token, stream_uri=uri)
+        return await _ask_sub(port, learnt, choice.profile, label) if sub else learnt
     except (TryAgain, OwnerMustAct) as error:
         return replace(learnt, problem=Problem(error.code, str(error)))
+
+
+async def _ask_sub(port: OnvifPort, learnt: Learnt, main: Profile, label: str) -> Learnt:
+    """The small stream is never worth the main one: without it the camera is recorded all the same."""
+    choice = choose_sub(learnt.profiles, main)
+    if choice.profile is None:
+        return learnt
+    try:
+        uri = await port.stream_uri(choice.profile.token)
+    except (TryAgain, OwnerMustAct) as error:
+        log.warning("camera %s is recorded without its small stream: [%s] %s", label, error.code, error)
+        return learnt
+    return replace(learnt, sub_profile=choice.profile.token, sub_stream_uri=uri)

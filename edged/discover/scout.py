@@ -48,7 +48,7 @@ class Scout:
     """Discovery as the configuration asks for it.
 
     `make_port` opens a camera for asking; `on_found` is awaited once per round and device that can be identified;
-    `known` gives the roster's cameras, so that ids outlive a restart.
+    `known` gives the roster's cameras, so that ids outlive a restart; `sub` has the small streams asked for too.
     """
 
     def __init__(
@@ -60,6 +60,7 @@ class Scout:
         *,
         known: Callable[[], Iterable[Known]] = tuple,
         prober: Prober = probe.probe,
+        sub: bool = False,
     ) -> None:
         self._config = config
         self._clock = clock
@@ -67,6 +68,7 @@ class Scout:
         self._on_found = on_found
         self._roster = known
         self._prober = prober
+        self._sub = sub
         self._visits: dict[tuple[str, str], _Visit] = {}
         self._known: dict[str, Known] = {}
         self._rejected: dict[str, tuple[int, Problem]] = {}  # by reference or address: until when, on which grounds
@@ -208,7 +210,7 @@ class Scout:
         unchanged = last is not None and last.sighting == sighting and last.learnt.problem is None
         if last is not None and unchanged and now - last.at_mono_us < ASK_AGAIN_US:
             return last.learnt
-        learnt = await ask(self._make_port, sighting)
+        learnt = await ask(self._make_port, sighting, sub=self._sub)
         if learnt.problem is not None and learnt.failed_with(CameraRefusesLogin.code):
             until = self._clock.monotonic_us() + LOGIN_RESTS_US
             self._rejected[sighting.reference or sighting.address] = (until, learnt.problem)
@@ -249,6 +251,8 @@ class Scout:
             main_profile=learnt.main_profile,
             stream_uri=learnt.stream_uri,
             problem=learnt.problem or _nameless(matched, sighting),
+            sub_profile=learnt.sub_profile,
+            sub_stream_uri=learnt.sub_stream_uri,
         )
 
     # what is said about it, and what is forgotten

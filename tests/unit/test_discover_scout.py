@@ -237,12 +237,12 @@ async def test_an_odd_clock_does_not_cost_the_camera() -> None:
 
 
 async def test_a_camera_without_a_recordable_profile_says_why() -> None:
-    only = Profile(token="a", name="", codec="H265", width=640, height=360)
+    only = Profile(token="a", name="", codec="MPV4-ES", width=640, height=360)
     camera = PlayedCamera("ref-a", "SERIAL-A", "192.0.2.1", profiles_told=(only,))
     [found] = await PlayedSite(camera).scout().once()
     assert found.problem is not None
     assert found.problem.code == NO_MAIN_PROFILE
-    assert "H265" in found.problem.text
+    assert "MPV4-ES" in found.problem.text
     assert found.profiles == (only,)
 
 
@@ -369,3 +369,27 @@ async def test_i9_nothing_confidential_is_logged_or_shown(caplog: pytest.LogCapt
     assert "rejects the login" in caplog.text
     for secret in ("192.0.2.", "SERIAL-", "ref-", "secret-model", "rtsp://"):
         assert secret not in shown
+
+
+async def test_the_small_stream_is_asked_for_where_it_is_wanted_and_never_costs_the_main_one() -> None:
+    class Stubborn(PlayedCamera):
+        async def stream_uri(self, profile: str) -> str:
+            if profile == "small":
+                raise CameraSpeaksOddly("camera c-2 does not say where this stream is")
+            return await super().stream_uri(profile)
+
+    small = Profile(token="small", name="", codec="H265", width=320, height=180)
+    cameras = [
+        kind("ref-1", "S-0001", "192.0.2.1", profiles_told=(MAIN, small)) for kind in (PlayedCamera, Stubborn)
+    ]
+    for camera, expected in zip(cameras, ("rtsp://192.0.2.1:554/small", ""), strict=True):
+        site = PlayedSite(camera)
+        scout = Scout(DiscoveryConfig(interfaces=("lo",)), site.clock, site.port, site.hand, prober=site.probe, sub=True)
+        [found] = await scout.once()
+        assert found.problem is None
+        assert found.stream_uri == "rtsp://192.0.2.1:554/main"
+        assert found.sub_stream_uri == expected
+    site = PlayedSite(PlayedCamera("ref-1", "S-0001", "192.0.2.1", profiles_told=(MAIN, small)))
+    [found] = await site.scout().once()
+    assert found.sub_stream_uri == ""
+    assert "stream small" not in site.cameras[0].asked
