@@ -12,13 +12,14 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 from edged.archive.journal import BadLine, decode
-from edged.model import Loss, SegmentSealed, StreamKind
+from edged.model import Cause, Fact, Loss, SegmentSealed, StreamDown, StreamKind
 from edged.record.assignment import AssignedStream, AssignedVolume, Assignment, write_assignment
 from edged.record.process import assignment_path
 from tests.bench.processes import family, running
@@ -43,8 +44,8 @@ class Contender(Protocol):
     def recording(self, folder: Path, urls: list[str], codec: str) -> Iterator[list[int]]:
         """Record the streams to an empty folder; gives the process ids once each is being written. Raises Failed."""
 
-    def stored(self, folder: Path) -> int:
-        """Bytes of footage in the folder, after the end. Raises Failed where footage is missing."""
+    def check(self, folder: Path) -> None:
+        """After the end. Raises Failed where the contender itself knows that footage is missing."""
 
 
 class Edged:
@@ -69,29 +70,25 @@ class Edged:
             wait_until(lambda: len(list(volume.glob("segments/*/*/*.part"))) >= len(urls), "edged records every camera")
             yield family(recorder.pid)
 
-    def stored(self, folder: Path) -> int:
-        sealed, losses = facts(folder / "v1")
-        lost = sum(fact.lost_packets for fact in sealed) + sum(fact.packets for fact in losses)
-        if lost or losses:
-            raise Failed(f"edged lost {lost} packets in {len(losses)} further losses")
-        return sum(fact.bytes for fact in sealed)
+    def check(self, folder: Path) -> None:
+        told = facts(folder / "v1")
+        found = Counter(f"loss ({fact.cause})" for fact in told if isinstance(fact, Loss))
+        found.update(
+            f"broken stream ({fact.cause})"
+            for fact in told
+            if isinstance(fact, StreamDown) and fact.cause is not Cause.PLANNED
+        )
+        found["lost packets"] = sum(fact.lost_packets for fact in told if isinstance(fact, SegmentSealed))
+        if found.total():
+            raise Failed("edged journalled " + ", ".join(f"{count} x {what}" for what, count in found.items() if count))
 
 
-def facts(volume: Path) -> tuple[list[SegmentSealed], list[Loss]]:
-    """What the volume's journals say was recorded and lost."""
-    sealed: list[SegmentSealed] = []
-    losses: list[Loss] = []
-    for file in volume.glob("journal/*/*.ndjson"):
-        for line in file.read_bytes().splitlines():
-            try:
-                fact = decode(line)
-            except BadLine as error:
-                raise Failed(f"a journal line cannot be read: {error}") from error
-            if isinstance(fact, SegmentSealed):
-                sealed.append(fact)
-            elif isinstance(fact, Loss):
-                losses.append(fact)
-    return sealed, losses
+def facts(volume: Path) -> list[Fact]:
+    """What the volume's journals say. Raises Failed where a line cannot be read."""
+    try:
+        return [decode(line) for file in volume.glob("journal/*/*.ndjson") for line in file.read_bytes().splitlines()]
+    except BadLine as error:
+        raise Failed(f"a journal line cannot be read: {error}") from error
 
 
 def _assignment(volume: Path, urls: list[str]) -> Assignment:
@@ -116,8 +113,8 @@ class _Files:
     pattern = "cam-*.mp4"
     name = ""
 
-    def stored(self, folder: Path) -> int:
-        return sum(file.stat().st_size for file in folder.glob(self.pattern))
+    def check(self, folder: Path) -> None:
+        """A peer does not say what it lost; what it stored in the time is compared with what was sent."""
 
     def until_writing(self, folder: Path, cameras: int) -> None:
         def writing() -> bool:

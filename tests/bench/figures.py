@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -16,6 +17,12 @@ def figure(name: str, value: float, unit: str, target: float | None = None, *, l
 def note(text: str) -> None:
     """Say what is going on."""
     print(text, file=sys.stderr, flush=True)
+
+
+def clear(folder: Path, root: Path) -> None:
+    """Remove the folder and wait for the disk below `root`: nobody pays for the pages that another one left."""
+    shutil.rmtree(folder)
+    subprocess.run(["sync", "-f", str(root)], check=False)
 
 
 def check_space(folder: Path, needed: float) -> None:

@@ -11,8 +11,7 @@ rounds. Exit code 1 where a contender that is installed did not record.
 """
 
 import argparse
-import shutil
-import subprocess
+import contextlib
 import sys
 import tempfile
 import time
@@ -22,15 +21,16 @@ from pathlib import Path
 
 from tests.bench import fleets
 from tests.bench.contenders import Contender, Edged, Failed, Ffmpeg, Floor, Gstreamer, PyAv
-from tests.bench.figures import check_space, figure, note
+from tests.bench.figures import check_space, clear, figure, note
 from tests.bench.fleets import Cameras, Scene
-from tests.bench.processes import cpu_seconds, pss_bytes
+from tests.bench.processes import cpu_seconds, end_in_order, pss_bytes
 
 WARM_UP_SECONDS = 5.0
 IDLE_SECONDS = 1.0
 SHORT = ("edged", "ffmpeg")
 FULL_SCENES = (Scene(16), Scene(64), Scene(16, codec="h265"))
 MEMORY_SCENE = Scene(128)
+_LEAST_SHARE = 0.8  # of the cameras' bit rate, in files within the measured seconds: fragments come in lumps of 2 s
 PER_PROCESS = ("ffmpeg", "gstreamer")  # whose every process is a camera's cost
 
 
@@ -42,7 +42,7 @@ class Tally:
     seconds: float = 0.0
     pss: list[int] = field(default_factory=list)
     idle_pss: int = 0
-    stored: int = 0  # bytes on disk afterwards
+    stored: int = 0  # bytes that reached files in the measured seconds
 
     def cpu_ratio(self, cameras: int) -> float:
         """Share of one core per camera."""
@@ -65,6 +65,7 @@ def main() -> int:
     parser.add_argument("--full", action="store_true", help="every contender, every scene")
     parser.add_argument("--folder", type=Path, help="where recordings go (default: the temp folder)")
     arguments = parser.parse_args()
+    end_in_order()
     with tempfile.TemporaryDirectory(prefix="edged-bench-", dir=arguments.folder) as name:
         folder = Path(name)
         everyone: list[Contender] = [Edged(), Ffmpeg(), PyAv(), Gstreamer(), Floor(folder)]
@@ -124,7 +125,7 @@ def measure_idle(contender: Contender, folder: Path) -> int:
     with contender.recording(here, [], "h264") as pids:
         time.sleep(IDLE_SECONDS)  # nothing to wait for: an idle process is measured
         found = pss_bytes(pids)
-    shutil.rmtree(here)
+    clear(here, folder)
     return found
 
 
@@ -136,19 +137,33 @@ def measure(
     try:
         with contender.recording(here, cameras.urls, scene.codec) as pids:
             time.sleep(WARM_UP_SECONDS)
-            cpu, filming, at = cpu_seconds(pids), cpu_seconds(cameras.pids), time.monotonic()
+            stored, cpu, filming, at = bytes_in(here), cpu_seconds(pids), cpu_seconds(cameras.pids), time.monotonic()
             time.sleep(seconds)
-            cpu, filming = cpu_seconds(pids) - cpu, cpu_seconds(cameras.pids) - filming
-            tally.seconds += time.monotonic() - at
-            tally.cpu += cpu
+            cpu, filming, took = cpu_seconds(pids) - cpu, cpu_seconds(cameras.pids) - filming, time.monotonic() - at
+            stored = bytes_in(here) - stored
             tally.pss.append(pss_bytes(pids))
-        tally.stored += contender.stored(here)
+        contender.check(here)
+        share = stored * 8 / took / scene.cameras / scene.bits_per_second
+        if share < _LEAST_SHARE:
+            raise Failed(f"it stored {share:.0%} of what the cameras sent")
+        tally.seconds += took
+        tally.cpu += cpu
+        tally.stored += stored
     except (FileNotFoundError, ProcessLookupError) as error:
         raise Failed(f"a process ended before its time ({error})") from error
     finally:
-        shutil.rmtree(here)
-        subprocess.run(["sync", "-f", str(folder)], check=False)  # nobody pays for the pages another one left
+        clear(here, folder)
     return cpu, filming
+
+
+def bytes_in(folder: Path) -> int:
+    """Bytes in the folder's files, without counting one twice that is being renamed by a link."""
+    sizes: dict[int, int] = {}
+    for file in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            status = file.stat()
+            sizes[status.st_ino] = status.st_size
+    return sum(sizes.values())
 
 
 def fresh(folder: Path) -> Path:
@@ -171,7 +186,7 @@ def report(scene: Scene, tallies: dict[str, Tally]) -> None:
             ratio = ours.cpu_ratio(cameras) / theirs.cpu_ratio(cameras)
             figure(f"{head}.cpu_ratio_to_{name}", ratio, "ratio", limit)
     theirs = tallies.get("ffmpeg")
-    if theirs is not None:
+    if theirs is not None and theirs.stored:
         figure(f"{head}.pss_ratio_to_ffmpeg", max(ours.pss) / max(theirs.pss), "ratio")
         rates = [tally.stored / tally.seconds for tally in (ours, theirs)]
         figure(f"{head}.stored_ratio_to_ffmpeg", rates[0] / rates[1], "ratio")
