@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edged.archive.layout import PART, SEGMENTS, SegmentName, parse_segment_path
+from edged.base.clock import SECOND
 from edged.base.files import sync_folder
 from edged.model import Fact, SegmentSealed, StreamKind
 from edged.record.fmp4 import random_access
@@ -232,11 +233,14 @@ def _describe(path: Path, name: SegmentName) -> Generator[None, None, SegmentSea
 
 
 def _fact(name: SegmentName, found: Salvage, digest: str, length: int) -> SegmentSealed:
+    # The name and the file say the same; where they do not, a bit turned over in the file, and a label of another year
+    # would let it be deleted too early or never (I1).
+    start_us = found.start_us if found.start_us // SECOND == name.start_s else name.start_s * SECOND
     return SegmentSealed(
         camera=name.camera,
         stream=name.stream,
-        start_us=found.start_us,
-        end_us=found.end_us,
+        start_us=start_us,
+        end_us=start_us + found.duration_us,
         run=name.run,
         seq=name.seq,
         bytes=length,
