@@ -1,8 +1,8 @@
 """Journal facts -> rows, inside the caller's transaction. Indexing a fact twice changes nothing.
 
 A segment becomes its row, its part of the merged coverage and its share of the camera-day; every other fact becomes
-a row that explains gaps. Overlapping segments are both kept as they are: a clock that steps back may record the same
-minute twice, and both are footage.
+a row that explains gaps. Each marks the hour whose record the ledger then owes. Overlapping segments are both kept as
+they are: a clock that steps back may record the same minute twice, and both are footage.
 """
 
 import json
@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from edged.archive.roster import camera_no
 from edged.archive.schema import SEALED, STREAM_NO
 from edged.archive.segments import LONGEST_LOSS, LONGEST_SEGMENT, local_day
+from edged.base.clock import HOUR
 from edged.base.files import canonical_json
 from edged.base.spans import Span, union
 from edged.model import Fact, Floor, Loss, RecorderStart, RecorderStop, SegmentSealed, StreamDown, StreamUp
@@ -39,6 +40,7 @@ _CAMERA_DAY = (
     " ON CONFLICT DO UPDATE SET segments = segments + excluded.segments, bytes = bytes + excluded.bytes,"
     " frames = frames + excluded.frames"
 )
+_HOUR_DUE = "INSERT INTO hour_due (camera, stream, hour) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 _LONGEST = (
     "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"
     " WHERE CAST(excluded.value AS INTEGER) > CAST(value AS INTEGER)"
@@ -72,6 +74,7 @@ class _Batch:
         self._floors: dict[Floor, int] = {}
         self._spans: dict[tuple[int, int], list[Span]] = {}
         self._days: dict[tuple[int, int, int], list[int]] = {}
+        self._hours: set[tuple[int, int, int]] = set()
         self._longest = {LONGEST_SEGMENT: 0, LONGEST_LOSS: 0}
         self._done = Indexed()
 
@@ -82,12 +85,15 @@ class _Batch:
             if isinstance(fact, SegmentSealed):
                 self._segment(fact)
             else:
-                others.append(self._row(fact))
+                row = self._row(fact)
+                others.append(row)
+                self._hours.add((row[0], row[1], row[2] // HOUR))
         self._connection.executemany(_FACT, others)
         self._done.facts = len(others)
         self._merge_coverage()
         self._connection.executemany(_CAMERA_DAY, [(*key, *sums) for key, sums in self._days.items()])
         self._connection.executemany(_LONGEST, [(key, str(value)) for key, value in self._longest.items() if value])
+        self._connection.executemany(_HOUR_DUE, sorted(self._hours))
         return self._done
 
     def _find_cameras(self, facts: list[Fact]) -> None:
@@ -133,6 +139,7 @@ class _Batch:
             self._done.conflicting += known["sha256"] != sha256
             return
         self._done.segments += 1
+        self._hours.update((camera, stream, at // HOUR) for at in (fact.start_us, fact.end_us - 1))
         self._spans.setdefault((camera, stream), []).append(Span(fact.start_us, fact.end_us))
         self._longest[LONGEST_SEGMENT] = max(self._longest[LONGEST_SEGMENT], fact.end_us - fact.start_us)
         sums = self._days.setdefault((camera, stream, local_day(fact.end_us, self._zone)), [0, 0, 0])
@@ -140,7 +147,9 @@ class _Batch:
         sums[1] += fact.bytes
         sums[2] += fact.frames
 
-    def _row(self, fact: StreamUp | StreamDown | Loss | RecorderStart | RecorderStop) -> tuple[object, ...]:
+    def _row(
+        self, fact: StreamUp | StreamDown | Loss | RecorderStart | RecorderStop
+    ) -> tuple[int, int, int, *tuple[object, ...]]:
         match fact:
             case StreamUp():
                 camera = self._cameras[fact.camera]

@@ -1,17 +1,21 @@
-"""The append-only log of everything done to footage: its entries and the leaf hash of each.
+"""The append-only log of everything done to footage: its entries, and the leaf of each in the Merkle tree.
 
 An act and its entry are one transaction: `append` is called inside the ``Database.write`` that does the act. Bodies
 name cameras, volumes and people by their ids; no address, credential, model or place name enters one (I9), because
 the ledger is mirrored, exported and shown to inspectors.
+
+An entry's one byte form is its *line*: canonical JSON with at_us, body, kind and seq. The leaf hash is over exactly
+these bytes, mirrors and bundles carry exactly these bytes, so nobody who verifies has to build them anew.
 """
 
-import hashlib
 import json
 import sqlite3
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from edged.archive import merkle, tree
+from edged.base.clock import HOUR
 from edged.base.files import canonical_json
 
 
@@ -21,10 +25,12 @@ class LedgerKind(StrEnum):
     DAEMON_START = "daemon_start"
     DAEMON_STOP = "daemon_stop"
     CONFIG_CHANGED = "config_changed"
+    RULES_CHANGED = "rules_changed"
     CLOCK_EVENT = "clock_event"
     VOLUME_ADDED = "volume_added"
     CAMERA_ADOPTED = "camera_adopted"
     CAMERA_REMOVED = "camera_removed"
+    CAMERA_HOUR = "camera_hour"
     SEGMENT_DELETED = "segment_deleted"
     FOOTAGE_MISSING = "footage_missing"
     FOOTAGE_FOUND = "footage_found"
@@ -38,6 +44,8 @@ class LedgerKind(StrEnum):
     OUTAGE_ATTENDED = "outage_attended"
     OUTAGE_RESTORED = "outage_restored"
     OUTAGE_CLOSED = "outage_closed"
+    LEDGER_RESTORED = "ledger_restored"
+    MIRROR_REPLACED = "mirror_replaced"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +59,14 @@ class Entry:
     leaf: bytes
 
 
+def line_of(seq: int, at_us: int, kind: str, body: str) -> bytes:
+    """An entry's line, without a newline; `body` is canonical JSON already."""
+    return f'{{"at_us":{at_us},"body":{body},"kind":"{kind}","seq":{seq}}}'.encode()
+
+
 def leaf_hash(seq: int, at_us: int, kind: LedgerKind, body: dict[str, Any]) -> bytes:
-    """SHA-256 of a zero byte and the entry's canonical JSON (RFC 6962 section 2.1: the zero byte marks a leaf)."""
-    return hashlib.sha256(b"\0" + canonical_json({"at_us": at_us, "body": body, "kind": kind, "seq": seq})).digest()
+    """The entry's leaf in the tree (RFC 6962 section 2.1)."""
+    return merkle.leaf_hash(line_of(seq, at_us, kind.value, canonical_json(body).decode()))
 
 
 def append(connection: sqlite3.Connection, at_us: int, kind: LedgerKind, body: dict[str, Any]) -> int:
@@ -61,12 +74,63 @@ def append(connection: sqlite3.Connection, at_us: int, kind: LedgerKind, body: d
 
     Raises TypeError or ValueError where `body` is not JSON.
     """
-    seq: int = connection.execute("SELECT coalesce(max(seq), 0) + 1 FROM ledger").fetchone()[0]
+    seq = tree.size(connection) + 1
+    put(connection, seq, at_us, kind.value, body)
+    return seq
+
+
+def put(connection: sqlite3.Connection, seq: int, at_us: int, kind: str, body: dict[str, Any]) -> None:
+    """Enter a row and all that hangs on it: for `append`, and for what is restored from a mirror."""
+    text = canonical_json(body).decode()
     connection.execute(
         "INSERT INTO ledger (seq, at_us, kind, body, leaf) VALUES (?, ?, ?, ?, ?)",
-        (seq, at_us, kind.value, canonical_json(body).decode(), leaf_hash(seq, at_us, kind, body)),
+        (seq, at_us, kind, text, merkle.leaf_hash(line_of(seq, at_us, kind, text))),
     )
-    return seq
+    topic = _topic(kind, body)
+    if topic is not None:
+        connection.execute("INSERT INTO ledger_topic (topic, seq) VALUES (?, ?)", (topic, seq))
+    tree.extend(connection, seq)
+
+
+def hour_topic(camera: str, stream: str, hour: int) -> str:
+    """The topic of a camera-hour's records; `hour` counts from 1970 UTC. Sorts by hour."""
+    return f"hour/{camera}/{stream}/{hour:010d}"
+
+
+def segment_topic(segment: str) -> str:
+    """The topic of a segment's deletions; `segment` is its id."""
+    return f"segment/{segment}"
+
+
+def camera_topic(camera: str) -> str:
+    """The topic of a camera's adoption, removal, and footage missing or found."""
+    return f"camera/{camera}"
+
+
+def about(connection: sqlite3.Connection, first: str, last: str | None = None) -> list[tuple[str, int]]:
+    """The topics from `first` to `last` (or `first` alone) and the numbers of their entries, in order."""
+    rows = connection.execute(
+        "SELECT topic, seq FROM ledger_topic WHERE topic >= ? AND topic <= ? ORDER BY topic, seq",
+        (first, last or first),
+    )
+    return [(topic, seq) for topic, seq in rows]
+
+
+def _topic(kind: str, body: dict[str, Any]) -> str | None:
+    match kind, body:
+        case LedgerKind.CAMERA_HOUR, {"camera": camera, "stream": stream, "hour_us": int(at_us)}:
+            return hour_topic(camera, stream, at_us // HOUR)
+        case LedgerKind.SEGMENT_DELETED, {"segment": str(segment)}:
+            return segment_topic(segment)
+        case (
+            LedgerKind.CAMERA_ADOPTED
+            | LedgerKind.CAMERA_REMOVED
+            | LedgerKind.FOOTAGE_MISSING
+            | LedgerKind.FOOTAGE_FOUND,
+            {"camera": str(camera)},
+        ):
+            return camera_topic(camera)
+    return None
 
 
 def entries(connection: sqlite3.Connection, after: int = 0, limit: int = 1000) -> list[Entry]:
@@ -75,3 +139,11 @@ def entries(connection: sqlite3.Connection, after: int = 0, limit: int = 1000) -
         "SELECT seq, at_us, kind, body, leaf FROM ledger WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit)
     )
     return [Entry(seq, at_us, LedgerKind(kind), json.loads(body), leaf) for seq, at_us, kind, body, leaf in rows]
+
+
+def lines(connection: sqlite3.Connection, after: int = 0, limit: int = 1000) -> list[bytes]:
+    """The lines of up to `limit` entries numbered above `after`, in order."""
+    rows = connection.execute(
+        "SELECT seq, at_us, kind, body FROM ledger WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit)
+    )
+    return [line_of(*row) for row in rows]

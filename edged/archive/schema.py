@@ -182,6 +182,43 @@ CREATE TABLE ledger (
     body  TEXT    NOT NULL,                      -- canonical JSON
     leaf  BLOB    NOT NULL CHECK (length(leaf) = 32)  -- RFC 6962 leaf hash of the entry
 ) STRICT;
+-- Where proofs find entries: a segment's deletions, a camera's turns, a camera-hour's records (see archive/ledger.py).
+CREATE TABLE ledger_topic (
+    topic TEXT    NOT NULL,
+    seq   INTEGER NOT NULL REFERENCES ledger (seq),
+    PRIMARY KEY (topic, seq)
+) STRICT, WITHOUT ROWID;
+
+-- Hashes of complete subtrees of 16, 256, 4096, ... leaves; `number` counts those of one height from 0.
+CREATE TABLE ledger_node (
+    height INTEGER NOT NULL CHECK (height > 0),
+    number INTEGER NOT NULL,
+    hash   BLOB    NOT NULL CHECK (length(hash) = 32),
+    PRIMARY KEY (height, number)
+) STRICT, WITHOUT ROWID;
+
+-- Every head ever signed: a log never signs two that contradict each other.
+CREATE TABLE ledger_checkpoint (
+    size  INTEGER PRIMARY KEY,
+    at_us INTEGER NOT NULL,
+    note  TEXT    NOT NULL                       -- C2SP signed note
+) STRICT;
+
+-- Which camera-hours still have to be told to the ledger, or told again because something came late. Hours count from
+-- 1970 UTC; camera 0 means every camera.
+CREATE TABLE hour_due (
+    camera INTEGER NOT NULL,
+    stream INTEGER NOT NULL,
+    hour   INTEGER NOT NULL,
+    PRIMARY KEY (camera, stream, hour)
+) STRICT, WITHOUT ROWID;
+-- Up to which hour, included, each stream has been told without a break.
+CREATE TABLE hour_done (
+    camera INTEGER NOT NULL REFERENCES camera (no),
+    stream INTEGER NOT NULL,
+    hour   INTEGER NOT NULL,
+    PRIMARY KEY (camera, stream)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE outage (
     no                   INTEGER PRIMARY KEY,
@@ -322,6 +359,24 @@ CREATE TRIGGER ledger_fixed BEFORE UPDATE ON ledger
 BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 CREATE TRIGGER ledger_kept BEFORE DELETE ON ledger
 BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+CREATE TRIGGER ledger_topic_fixed BEFORE UPDATE ON ledger_topic
+BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+CREATE TRIGGER ledger_topic_kept BEFORE DELETE ON ledger_topic
+BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+CREATE TRIGGER ledger_node_append BEFORE INSERT ON ledger_node
+WHEN NEW.number <> coalesce((SELECT max(number) FROM ledger_node WHERE height = NEW.height), -1) + 1
+BEGIN SELECT RAISE(ABORT, 'the ledger''s tree has no holes'); END;
+CREATE TRIGGER ledger_node_fixed BEFORE UPDATE ON ledger_node
+BEGIN SELECT RAISE(ABORT, 'the ledger''s tree is append-only'); END;
+CREATE TRIGGER ledger_node_kept BEFORE DELETE ON ledger_node
+BEGIN SELECT RAISE(ABORT, 'the ledger''s tree is append-only'); END;
+CREATE TRIGGER ledger_checkpoint_append BEFORE INSERT ON ledger_checkpoint
+WHEN NEW.size <= coalesce((SELECT max(size) FROM ledger_checkpoint), 0)
+BEGIN SELECT RAISE(ABORT, 'a ledger head is signed once'); END;
+CREATE TRIGGER ledger_checkpoint_fixed BEFORE UPDATE ON ledger_checkpoint
+BEGIN SELECT RAISE(ABORT, 'a signed ledger head is never rewritten'); END;
+CREATE TRIGGER ledger_checkpoint_kept BEFORE DELETE ON ledger_checkpoint
+BEGIN SELECT RAISE(ABORT, 'a signed ledger head is never deleted'); END;
 
 CREATE TRIGGER outage_deadline_guard BEFORE UPDATE ON outage
 WHEN NEW.t0_us <> OLD.t0_us OR NEW.report_due_us <> OLD.report_due_us OR NEW.opened_us <> OLD.opened_us
