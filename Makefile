@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO_SECONDS ?= 60
+# Most tests wait for something real to happen: four at a time suit two cores.
+TEST_WORKERS ?= 4
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test test-packages check format bench-recorder lock clean
@@ -42,7 +44,7 @@ test-packages:
 	@bash tests/packages.sh
 
 test: venv test-packages check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal
 
 bench-recorder: venv
 	@$(BIN)/python -m tests.bench.recorder
