@@ -70,6 +70,14 @@ class VolumeFenced(StreamFailed, TryAgain):
     hint = "see the volume's state for the reason"
 
 
+class UntrustedCamera(StreamFailed, OwnerMustAct):
+    """Whoever answers at the camera's address over TLS is not proven to be the camera."""
+
+    cause = Cause.UNREACHABLE
+    code = "REC-028"
+    hint = "check the camera's certificate, tls_ca and tls_pin"
+
+
 class AlreadyRunning(Fatal):
     """Another process of this recorder holds the lock."""
 

@@ -36,7 +36,8 @@ class Lane:
 
     rtp_channel: int
     rtcp_channel: int
-    camera_ports: tuple[int, int] | None = None  # over UDP, where the camera names them: RTP, RTCP
+    own_ports: tuple[int, int] | None = None  # over UDP: RTP, RTCP
+    camera_ports: tuple[int, int] | None = None  # likewise, where the camera names them
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,15 +116,19 @@ class RtspClient:
 
     def _set_up(self, url: str, number: int, new_ports: NewPorts | None) -> Generator[bytes, Message, tuple[Lane, int]]:
         if new_ports is None:
+            own_ports = None
             offer = f"RTP/AVP/TCP;unicast;interleaved={2 * number}-{2 * number + 1}"
         else:
-            offer = "RTP/AVP;unicast;client_port={}-{}".format(*new_ports())
+            own_ports = new_ports()
+            offer = f"RTP/AVP;unicast;client_port={own_ports[0]}-{own_ports[1]}"
         reply = yield from self._need("SETUP", url, ("Transport", offer))
         # From here on the camera holds a slot, whatever else is wrong with the reply.
         name, timeout = _parse_session(reply.get("session"))
         self._session = self._session or name
         transport = reply.get("transport")
-        return (_parse_channels if new_ports is None else _parse_ports)(transport, number), timeout
+        if own_ports is None:
+            return _parse_channels(transport, number), timeout
+        return Lane(2 * number, 2 * number + 1, own_ports, _parse_ports(transport)), timeout
 
     def keep_alive(self) -> bytes:
         """The request that keeps the session alive; due at half the session's timeout."""
@@ -250,14 +255,14 @@ def _parse_channels(value: str | None, number: int) -> Lane:
     return Lane(rtp, rtcp)
 
 
-def _parse_ports(value: str | None, number: int) -> Lane:
+def _parse_ports(value: str | None) -> tuple[int, int] | None:
     """Where the camera sends from (RFC 2326, 12.39: server_port); a camera may leave that out."""
     first = (value or "").split(",")[0]
     profile = first.split(";")[0].strip().upper()
     if profile not in ("", "RTP/AVP", "RTP/AVP/UDP") or "multicast" in first.lower():
         raise BadStream("the camera offers no RTP over unicast UDP for this stream", hint="set its transport to tcp")
     named = re.search(r"server_port\s*=\s*(\d{1,5})(?:\s*-\s*(\d{1,5}))?", first, re.IGNORECASE)
-    ports = (int(named[1]), int(named[2] or int(named[1]) + 1)) if named else None
-    if ports is not None and not all(0 < port < 65536 for port in ports):
-        ports = None
-    return Lane(2 * number, 2 * number + 1, ports)
+    if named is None:
+        return None
+    ports = int(named[1]), int(named[2] or int(named[1]) + 1)
+    return ports if all(0 < port < 65536 for port in ports) else None

@@ -30,7 +30,7 @@ class Credentials:
         self.objection = ""  # why the last challenge could not be answered
 
     def challenge(self, offers: Sequence[str]) -> bool:
-        """Take over the WWW-Authenticate headers of a 401. False where none of them can be answered: see `objection`."""
+        """Take over the WWW-Authenticate headers of a 401. False where none can be answered: see `objection`."""
         challenges = [one for offer in offers for one in parse_challenges(offer)]
         digests = [parameters for scheme, parameters in challenges if scheme == "digest"]
         self._digest_seen |= bool(digests)

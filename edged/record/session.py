@@ -3,22 +3,25 @@
 Nothing half-broken is repaired in place: whatever goes wrong ends the session, and the stream opens another.
 """
 
+import contextlib
+import secrets
 from collections.abc import Callable
 
 from edged.base.clock import SECOND
 from edged.record.buffers import FrameBuffer, Shelf
 from edged.record.connection import Connection
 from edged.record.depacketize import Depacketizer
-from edged.record.errors import BadStream, Closed, Stalled, VolumeFenced
+from edged.record.errors import BadStream, Closed, Stalled, StreamFailed, VolumeFenced
 from edged.record.interleaved import InterleavedReader
 from edged.record.rtp import sender_report
 from edged.record.rtsp_message import Message
 from edged.record.segmenter import Segmenter
+from edged.record.udp import UdpLane
 
 STALL_US = 10 * SECOND  # without a whole frame
 KEYFRAME_US = 120 * SECOND  # smart codecs stretch their GOPs to a minute; none stretches them further
 SCRATCH_BYTES = 1024 * 1024 + 128 * 1024  # one read, in front of which the rest of the last one fits
-_ROUNDS = 4  # reads of one socket on one tick, so that a flood from one camera does not starve the others
+_ROUNDS = 2  # reads of one socket on one tick, so that a flood from one camera does not starve the others
 _OUTGOING_LIMIT = 64 * 1024
 
 
@@ -64,6 +67,13 @@ class Session:
             on_rtcp=self._rtcp,
             on_message=self._message,
         )
+        own, name = secrets.randbits(32), secrets.token_hex(12)
+        pairs = {pair.ports: pair for pair in connection.ports}
+        self._lanes = [
+            UdpLane(pairs[lane.own_ports], lane, connection.peer, self._reader.feed, now_mono_us, own=own, name=name)
+            for lane in playing.lanes
+            if lane.own_ports is not None
+        ]
         self._early = connection.early
         self._rest = b""
         self._ping_every_us = playing.timeout_seconds * SECOND // 2
@@ -77,6 +87,33 @@ class Session:
         """Take what has arrived. `scratch` is anybody's between calls. Raises StreamFailed: the session is over."""
         if reason := self._fenced():
             raise VolumeFenced(f"the volume is fenced: {reason}")
+        try:
+            # First what the media ports hold: the connection's end is the session's.
+            self._drain_lanes(scratch, now_us, now_mono_us)
+            self._drain_connection(scratch, now_us, now_mono_us)
+        except Closed:
+            self._drain_lanes(scratch, now_us, now_mono_us)
+            raise
+        self._count()
+        if self._segmenter.overdue(now_mono_us):
+            self._segmenter.flush(self.video.take_ready())
+        self._check_times(now_mono_us)
+        if self._outgoing or now_mono_us >= self._next_ping_us:
+            self._speak(now_mono_us)
+
+    def finish(self, now_us: int) -> None:
+        """The session is over: what was received in whole frames goes to disk."""
+        for lane in self._lanes:
+            with contextlib.suppress(StreamFailed):
+                lane.flush()
+        self._count()
+        self._segmenter.finish(self.video.take_ready(), now_us)
+
+    def _drain_lanes(self, scratch: memoryview, now_us: int, now_mono_us: int) -> None:
+        for lane in self._lanes:
+            self._counters.bytes += lane.drain(scratch, now_us, now_mono_us)
+
+    def _drain_connection(self, scratch: memoryview, now_us: int, now_mono_us: int) -> None:
         if self._early:
             early, self._early = memoryview(self._early), b""
             self._rest = bytes(early[self._reader.feed(early, 0, len(early), now_us, now_mono_us) :])
@@ -102,17 +139,6 @@ class Session:
             if end < len(scratch):
                 break
             scratch[:kept] = rest
-        self._count()
-        if self._segmenter.overdue(now_mono_us):
-            self._segmenter.flush(self.video.take_ready())
-        self._check_times(now_mono_us)
-        if self._outgoing or now_mono_us >= self._next_ping_us:
-            self._speak(now_mono_us)
-
-    def finish(self, now_us: int) -> None:
-        """The session is over: what was received in whole frames goes to disk."""
-        self._count()
-        self._segmenter.finish(self.video.take_ready(), now_us)
 
     def _unit(self, start: int, timestamp: int, key: bool, wall_us: int, mono_us: int) -> None:
         counters, video = self._counters, self.video

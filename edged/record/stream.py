@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edged.base.clock import SECOND, Clock
 from edged.base.errors import OwnerMustAct
@@ -12,13 +12,14 @@ from edged.base.tasks import Backoff
 from edged.model import Cause, Loss, StreamDown, StreamState, StreamStatus, StreamUp
 from edged.record.assignment import AssignedStream
 from edged.record.buffers import Shelf
-from edged.record.connection import Connection, Resolve, connect, say_goodbye, say_teardown
+from edged.record.connection import Caller, Connection, Resolve, say_teardown
 from edged.record.engine import Engine
 from edged.record.errors import BadStream, StreamFailed, VolumeFenced
 from edged.record.h264 import Picture
 from edged.record.segment_file import Committed, SegmentFile
 from edged.record.segmenter import Lengths, SegmentEnd, Segmenter, SegmentStart
 from edged.record.session import Counters, Session
+from edged.record.tls import Trust
 from edged.record.volume import VolumeWriter
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ class House:
     lengths: Lengths
     shelf: Shelf
     resolve: Resolve
+    trust: Trust = field(default_factory=Trust)  # of cameras over TLS
 
 
 class StreamRecorder:
@@ -49,6 +51,7 @@ class StreamRecorder:
         self.writer = writer
         self._house = house
         self._clock = house.clock
+        self._caller = Caller(assigned, house.resolve, house.trust)
         self._boot_id = house.clock.boot_id()
         self._counters = counters
         self._progress = progress
@@ -72,7 +75,7 @@ class StreamRecorder:
             while True:
                 try:
                     await self._until_volume_is_open()
-                    connection = await connect(self.assigned, self._house.resolve)
+                    connection = await self._caller.call()
                     error = await self._play(connection)
                 except StreamFailed as failure:
                     error = failure
@@ -84,7 +87,7 @@ class StreamRecorder:
                 wait = self._went_down(error)
                 if connection is not None:
                     leaving, connection = connection, None
-                    await say_goodbye(leaving)
+                    await self._caller.hang_up(leaving)
                 await self._clock.sleep(wait)
                 self._become(StreamState.CONNECTING)
         finally:
@@ -94,7 +97,7 @@ class StreamRecorder:
             self._end_session()
             self._tell_down(Cause.PLANNED, "")
             if connection is not None:
-                connection.sock.close()
+                connection.close()
 
     def status(self) -> StreamStatus:
         """What the status socket says about this stream."""
