@@ -8,13 +8,14 @@ DEMO_SECONDS ?= 60
 TEST_WORKERS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-packages check format bench-recorder lock clean
+.PHONY: help venv demo test test-packages check format bench-recorder bench-report lock clean
 
 help:
 	@echo "make demo            four simulated cameras, a broker and edged, told as a story (DEMO_SECONDS=$(DEMO_SECONDS))"
 	@echo "make test            everything that proves edged: make check, then every test"
 	@echo "make check           format, lint, types, import contracts, documents"
 	@echo "make bench-recorder  edged's recorder beside one ffmpeg per camera, as JSON lines"
+	@echo "make bench-report    what a scrape of 256 cameras costs"
 	@echo "make format          put the code into the house format"
 	@echo "make lock            resolve the dependencies anew (needs uv)"
 
@@ -48,6 +49,9 @@ test: venv test-packages check
 
 bench-recorder: venv
 	@$(BIN)/python -m tests.bench.recorder
+
+bench-report: venv
+	@$(BIN)/python -m tests.bench.report
 
 format: venv
 	$(BIN)/ruff check --fix .

