@@ -84,6 +84,9 @@ def recover(volume: Path, first_run: int, tell: Callable[[Fact], None]) -> Gener
             # One file that cannot be read must not keep the volume from being recorded to.
             log.error("an open segment could not be recovered, it is left as it is: %s", error.strerror)
             continue
+        except Exception:
+            log.exception("an open segment could not be recovered, it is left as it is")
+            continue
         sealed += outcome == "sealed"
         removed += outcome == "removed"
     for key, path in unknown.items():
