@@ -164,6 +164,7 @@ class StreamStatus:
     codec: str
     width: int
     height: int
+    quirks: tuple[str, ...] = ()  # what the camera does otherwise than it should, by name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from edged.model import Cause
 from edged.record.buffers import FrameBuffer, Shelf
-from edged.record.depacketize import Depacketizer
-from edged.record.h264 import Picture
+from edged.record.formats import VideoFormat
+from edged.record.h264_depacketize import H264Depacketizer
 from edged.record.interleaved import InterleavedReader
+from edged.record.quirks import Quirk
 from edged.record.rtp import us_to_ticks
 from edged.record.rtsp_message import Message
 from edged.record.segmenter import Lengths, SegmentEnd, Segmenter, SegmentStart
@@ -85,8 +86,11 @@ class Receiver:
         self.messages: list[Message] = []
         self.reports: list[bytes] = []
         self.buffer = FrameBuffer(Shelf())
-        self.video = Depacketizer(TYPE, sets, self.buffer, self._unit)
-        self._reader = InterleavedReader(self.video, TYPE, (0, 1), on_rtcp=self._report, on_message=self._message)
+        self.quirks: set[Quirk] = set()
+        self.video = H264Depacketizer(TYPE, sets, self.buffer, self._unit, self.quirks.add)
+        self._reader = InterleavedReader(
+            self.video, TYPE, 0, {1: self._report}, on_message=self._message, on_quirk=self.quirks.add
+        )
         self._rest = b""
 
     def feed(self, data: bytes, at_us: int = START_US) -> None:
@@ -102,7 +106,7 @@ class Receiver:
         self.units.append(Unit(bytes(self.buffer.view[start : self.buffer.fill]), timestamp, key, wall_us))
         self.buffer.fill = start
 
-    def _report(self, data: memoryview, start: int, stop: int) -> None:
+    def _report(self, data: memoryview, start: int, stop: int, wall_us: int, mono_us: int) -> None:
         self.reports.append(bytes(data[start:stop]))
 
     def _message(self, message: Message) -> None:
@@ -114,7 +118,8 @@ class Tape:
     """One segment as the sink received it."""
 
     start: SegmentStart
-    picture: Picture
+    video: VideoFormat
+    codec: str
     pieces: list[bytes] = field(default_factory=list)
     ends_us: list[int] = field(default_factory=list)
     end: SegmentEnd | None = None
@@ -155,10 +160,9 @@ class Recording:
         self.clock_offset_us = 0
         self.buffer = FrameBuffer(Shelf())
         given = (clip.sps, clip.pps) if sets is None else sets
-        self.video = Depacketizer(TYPE, given, self.buffer, self._unit)
-        self._reader = InterleavedReader(
-            self.video, TYPE, (0, 1), on_rtcp=lambda *_: None, on_message=lambda message: None
-        )
+        self.quirks: list[Quirk] = []
+        self.video = H264Depacketizer(TYPE, given, self.buffer, self._unit, self.quirk)
+        self._reader = InterleavedReader(self.video, TYPE, 0, {}, on_message=lambda message: None, on_quirk=self.quirk)
         lengths = Lengths(us_to_ticks(round(segment_s * SECOND)), us_to_ticks(round(fragment_s * SECOND)))
         self.segmenter = Segmenter(self, lengths, stagger)
 
@@ -181,11 +185,14 @@ class Recording:
         return self.tapes
 
     def _unit(self, start: int, timestamp: int, key: bool, wall_us: int, mono_us: int) -> None:
-        sets = self.video.sps, self.video.pps
-        self.segmenter.unit(self.buffer, start, timestamp, key, wall_us, mono_us, sets)
+        self.segmenter.unit(self.buffer, start, timestamp, key, wall_us, mono_us, self.video.format)
 
-    def begin(self, start: SegmentStart, picture: Picture) -> None:
-        self.tapes.append(Tape(start, picture))
+    def quirk(self, quirk: Quirk) -> None:
+        if quirk not in self.quirks:
+            self.quirks.append(quirk)
+
+    def begin(self, start: SegmentStart, video: VideoFormat, codec: str) -> None:
+        self.tapes.append(Tape(start, video, codec))
 
     def write(self, head: bytes, body: memoryview, end_us: int) -> bool:
         if self.full:

@@ -90,7 +90,10 @@ class Caller:
         await self._leave(connection.sock, connection.client, connection.ports, seconds)
 
     async def _call(self, target: _Target) -> Connection:
-        client = RtspClient(target.url, self._stream.username, self._stream.password, lambda: secrets.token_hex(8))
+        stream = self._stream
+        client = RtspClient(
+            target.url, stream.username, stream.password, lambda: secrets.token_hex(8), audio=stream.audio
+        )
         ports: list[PortPair] = []
         family, address = await self._find(target.host, target.port)
         sock = await open_wire(family, address, target.host if target.tls else None, self._stream, self._trust)

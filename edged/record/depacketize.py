@@ -1,28 +1,24 @@
-"""RTP packets to H.264 access units (RFC 6184: single NAL unit, STAP-A, FU-A). No sockets, no clock.
+"""RTP packets to whole pictures: what all video codecs have in common. No sockets, no clock.
 
-Units grow in one buffer, each NAL unit behind its length in four bytes, as an MP4 stores them (ISO 14496-15, 5.3.3):
-the fragment that goes to disk is that very buffer, so a byte is copied once on its way from the receive buffer.
-Nothing is filtered or reordered: SEI messages hold camera signatures, and a stripped one cannot be proved afterwards.
+Units grow in one buffer, as an MP4 stores them: the fragment that goes to disk is that very buffer, so a byte is
+copied once on its way from the receive buffer. Nothing is filtered or reordered: SEI messages hold camera signatures,
+and a stripped one cannot be proved afterwards.
 
-What a lost packet tore is left out, whole NAL units around it stay: damaged footage is still evidence.
+What a lost packet tore is left out, whole parts around it stay: damaged footage is still evidence.
 """
 
 import struct
-from collections.abc import Sequence
-from typing import Protocol
+from abc import ABC, abstractmethod
+from typing import ClassVar, Protocol
 
 from edged.record import rtp
 from edged.record.buffers import FrameBuffer
 from edged.record.errors import BadStream
-from edged.record.h264 import IDR, PPS, SLICE_FIRST, SLICE_LAST, SPS, parameter_set_id
+from edged.record.formats import VideoFormat
+from edged.record.quirks import OnQuirk, Quirk
 
 UNIT_LIMIT = 8 * 1024 * 1024  # a 4K keyframe is under 2 MiB; without a limit one camera could take all memory
-PARAMETER_SETS_LIMIT = 32  # distinct PPS kept; streams use one or two
-
-_LENGTH = struct.Struct(">I")
-_LENGTH_AND_HEADER = struct.Struct(">IB")
-_STAP_A, _FU_A = 24, 28
-_NONE = -1
+NONE = -1
 
 
 class OnUnit(Protocol):
@@ -31,7 +27,7 @@ class OnUnit(Protocol):
     def __call__(self, start: int, timestamp: int, key: bool, wall_us: int, mono_us: int) -> None: ...
 
 
-class Depacketizer:
+class Depacketizer(ABC):
     """One video track's packets in, access units out through `on_unit`.
 
     The attributes that the interleaved reader's fast path needs are public; everything else goes through `packet`.
@@ -39,76 +35,73 @@ class Depacketizer:
 
     __slots__ = (
         "_key",
+        "_on_quirk",
         "_on_unit",
         "_payload_type",
         "_picture",
+        "_stale",
         "_torn",
         "buffer",
+        "format",
         "lost",
         "middle",
         "mono_us",
-        "nal_start",
         "next_number",
+        "open_at",
         "packets",
-        "pps",
-        "sps",
         "stamp",
         "torn_units",
         "unit_start",
         "wall_us",
     )
+    # "$", channel, length | V P X CC M PT, sequence number | timestamp, SSRC | what a continuing payload begins with
+    beginning: ClassVar[struct.Struct] = struct.Struct(">HHHHQH")
 
-    def __init__(
-        self, payload_type: int, parameter_sets: Sequence[bytes], buffer: FrameBuffer, on_unit: OnUnit
-    ) -> None:
+    def __init__(self, payload_type: int, buffer: FrameBuffer, on_unit: OnUnit, on_quirk: OnQuirk) -> None:
         self._on_unit = on_unit
+        self._on_quirk = on_quirk
         self._payload_type = payload_type
         self.buffer = buffer
         self.unit_start = 0
-        self.nal_start = _NONE  # where the open fragmentation unit's length goes
-        self.middle = _NONE  # FU indicator and header that continue it (RFC 6184, 5.8)
-        self.stamp = _NONE  # timestamp and SSRC of the open unit, as one 64-bit number
-        self.next_number = _NONE
+        self.open_at = NONE  # where the part begins that further packets continue
+        self.middle: int | bytes = NONE  # the beginning of a payload that continues it
+        self.stamp = NONE  # timestamp and SSRC of the open unit, as one 64-bit number
+        self.next_number = NONE
         self.wall_us = 0  # arrival of the open unit's first packet
         self.mono_us = 0
         self._picture = False
         self._key = False
         self._torn = False
+        self._stale = False  # what `format` is made of has changed
         self.packets = 0
         self.lost = 0
-        self.torn_units = 0  # access units of which at least one NAL unit is missing
-        self.sps = b""
-        self.pps: tuple[bytes, ...] = ()
-        for one in parameter_sets:
-            self._learn(one[0] & 31, one)
+        self.torn_units = 0  # access units of which at least one part is missing
+        self.format: VideoFormat | None = None  # what the track holds, as of the last keyframe; None until it is known
 
     def packet(self, data: memoryview, start: int, stop: int, wall_us: int, mono_us: int) -> None:
         """Take any packet; what is no packet of this track is passed over. Raises BadStream."""
         parsed = rtp.payload_span(data, start, stop)
         if parsed is None or parsed[0] & 0x7F != self._payload_type:
+            self._on_quirk(Quirk.STRAY_PACKETS)
             return
+        if data[start] & 0x30:
+            self._on_quirk(Quirk.PADDING if data[start] & 0x20 else Quirk.EXTENSION)
         kind, number, timestamp, source, at, stop = parsed
         stamp = timestamp << 32 | source
         if not self._follows(number, stamp):
             return
         self.packets += 1
+        if at >= stop:
+            return  # padding alone, sent to keep a path open: it has a number, and no part in any picture
         if stamp != self.stamp:
-            if self.stamp != _NONE:
+            if self.stamp != NONE:
+                if self._picture and not self._torn:
+                    self._on_quirk(Quirk.NO_MARKER)
                 self._end_unit()
             self.stamp = stamp
         if self.buffer.fill == self.unit_start:
             self.wall_us, self.mono_us = wall_us, mono_us
-        nal_type = data[at] & 31
-        if nal_type == _FU_A:
-            self._fragment(data, at, stop)
-        elif 0 < nal_type < _STAP_A:
-            self._drop_open()
-            self._whole(data, at, stop)
-        elif nal_type == _STAP_A:
-            self._drop_open()
-            self._aggregate(data, at + 1, stop)
-        else:
-            raise BadStream(f"the camera sends H.264 in a packet form that was not agreed ({nal_type})")
+        self._take(data, at, stop)
         if self.buffer.fill - self.unit_start > UNIT_LIMIT:
             raise BadStream(f"the camera sent a picture of more than {UNIT_LIMIT} bytes")
         if kind & 0x80 and self._picture:
@@ -119,16 +112,25 @@ class Depacketizer:
         """Hand over the whole units collected so far; the open unit goes on in another buffer."""
         # Where `on_unit` raised after it had detached the fragment, less is there than was.
         cut, self.unit_start = min(self.unit_start, self.buffer.fill), 0
-        if self.nal_start != _NONE:
-            self.nal_start -= cut
+        if self.open_at != NONE:
+            self.open_at -= cut
         return self.buffer.detach(cut)
+
+    @abstractmethod
+    def _take(self, data: memoryview, at: int, stop: int) -> None:
+        """Take the payload ``data[at:stop]``, which is not empty. Raises BadStream."""
+
+    @abstractmethod
+    def _describe(self) -> VideoFormat | None:
+        """What the track holds by now; None where that is not known yet. Raises BadStream."""
 
     def _follows(self, number: int, stamp: int) -> bool:
         """Account for the sequence number; False for a packet that came before."""
-        if self.next_number != _NONE:
+        if self.next_number != NONE:
             another_source = (stamp ^ self.stamp) & 0xFFFF_FFFF
             missing = None if another_source else rtp.steps_between(self.next_number, number)
             if missing is None:  # counting began anew: what is open cannot be completed, how much is missing is unknown
+                self._on_quirk(Quirk.SSRC_CHANGE if another_source else Quirk.SEQUENCE_JUMP)
                 self._tear()
             elif missing < 0:
                 return False
@@ -138,69 +140,16 @@ class Depacketizer:
         self.next_number = (number + 1) & 0xFFFF
         return True
 
-    def _fragment(self, data: memoryview, at: int, stop: int) -> None:
-        if stop - at < 3:
-            return
-        indicator, header = data[at], data[at + 1]
-        buffer = self.buffer
-        if header & 0x80:
-            self._drop_open()
-            self.nal_start = buffer.fill
-            self.middle = indicator << 8 | header & 0x1F
-            buffer.append(_LENGTH_AND_HEADER.pack(0, indicator & 0xE0 | header & 0x1F))
-        elif self.nal_start == _NONE or (self.middle ^ header) & 0x1F:
-            self._tear()  # its beginning was lost
-            return
-        buffer.append(data[at + 2 : stop])
-        if header & 0x40:
-            start, self.nal_start, self.middle = self.nal_start, _NONE, _NONE
-            _LENGTH.pack_into(buffer.view, start, buffer.fill - start - 4)
-            self._note(header & 0x1F, start + 4)
-
-    def _whole(self, data: memoryview, at: int, stop: int) -> None:
-        start = self.buffer.fill
-        self.buffer.append(_LENGTH.pack(stop - at))
-        self.buffer.append(data[at:stop])
-        self._note(data[at] & 31, start + 4)
-
-    def _aggregate(self, data: memoryview, at: int, stop: int) -> None:
-        while stop - at > 2:
-            size = data[at] << 8 | data[at + 1]
-            at += 2
-            if size == 0:
-                continue
-            if at + size > stop:
-                self._tear()
-                return
-            self._whole(data, at, at + size)
-            at += size
-
-    def _note(self, nal_type: int, start: int) -> None:
-        """Remember what the NAL unit at the end of the data means for its access unit."""
-        if SLICE_FIRST <= nal_type <= SLICE_LAST:
-            self._picture = True
-            if nal_type == IDR:
-                self._key = True
-        elif nal_type in (SPS, PPS):
-            self._learn(nal_type, bytes(self.buffer.view[start : self.buffer.fill]))
-
-    def _learn(self, nal_type: int, nal: bytes) -> None:
-        if nal_type == SPS and nal != self.sps:
-            self.sps, self.pps = nal, ()
-        elif nal_type == PPS and nal not in self.pps:
-            try:
-                its_id = parameter_set_id(nal)
-            except BadStream:
-                return
-            others = [known for known in self.pps if parameter_set_id(known) != its_id]
-            self.pps = (*others, nal)[-PARAMETER_SETS_LIMIT:]
-
     def _drop_open(self) -> None:
-        """A fragmentation unit that will not be completed leaves."""
-        if self.nal_start != _NONE:
-            self.buffer.fill = self.nal_start
-            self.nal_start = self.middle = _NONE
+        """A part that will not be completed leaves."""
+        if self.open_at != NONE:
+            self.buffer.fill = self.open_at
+            self.open_at = NONE
             self._torn = True
+        self._forget_middle()
+
+    def _forget_middle(self) -> None:
+        self.middle = NONE
 
     def _tear(self) -> None:
         self._drop_open()
@@ -215,5 +164,8 @@ class Depacketizer:
             return  # parameter sets under a timestamp of their own belong to the picture that follows
         key = self._key
         self._picture = self._key = False
+        if key and self._stale:
+            self.format = self._describe()
+            self._stale = False
         self._on_unit(self.unit_start, self.stamp >> 32, key, self.wall_us, self.mono_us)
         self.unit_start = self.buffer.fill

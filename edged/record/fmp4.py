@@ -2,6 +2,7 @@
 
     ftyp moov | prft moof mdat | prft moof mdat | ... | mfra
 
+Where audio is recorded, each moof has a second traf, and the sound lies in front of the pictures in mdat.
 Every fragment says the wall clock time of its first sample (`prft`, 8.16.5), so that a segment that a crash left
 behind knows when it began. The `mfra` at the end lets players seek; nothing already written is ever rewritten.
 """
@@ -9,14 +10,19 @@ behind knows when it began. The `mfra` at the end lets players seek; nothing alr
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
-from edged.record.h264 import Picture
+from edged.record.boxes import box, full_box
+from edged.record.formats import AudioFormat, VideoFormat
 from edged.record.rtp import CLOCK
 
-TRACK = 1
+T = TypeVar("T")
+TRACK, SOUND_TRACK = 1, 2
 NTP_TO_UNIX = 2_208_988_800
 SYNC_SAMPLE = 0x0200_0000  # depends on no other (8.8.3.1)
 OTHER_SAMPLE = 0x0101_0000  # depends on others, and is no sync sample
+_MOOF_SIZE = 8 + 16  # with mfhd
+_TRAF_SIZE = 8 + 16 + 20 + 20  # with tfhd, tfdt and the head of trun
 _MATRIX = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
 
 
@@ -39,19 +45,22 @@ class SyncPoint:
     sample: int
 
 
-def box(kind: bytes, *parts: bytes) -> bytes:
-    """A box (4.2)."""
-    body = b"".join(parts)
-    return struct.pack(">I4s", 8 + len(body), kind) + body
+@dataclass(frozen=True, slots=True)
+class SoundRun:
+    """A fragment's audio: the time of its first sample in the audio track's ticks, the samples, and their bytes."""
+
+    time: int
+    samples: Sequence[Sample]
+    body: bytes
 
 
-def full_box(kind: bytes, version: int, flags: int, *parts: bytes) -> bytes:
-    """A box with version and flags (4.2)."""
-    return box(kind, struct.pack(">I", version << 24 | flags), *parts)
-
-
-def init_segment(picture: Picture, sps: bytes, pps: Sequence[bytes]) -> bytes:
-    """``ftyp`` and ``moov`` of one H.264 track at 90 kHz, without samples."""
+def init_segment(video: VideoFormat, audio: AudioFormat | None = None) -> bytes:
+    """``ftyp`` and ``moov`` of one video track at 90 kHz and perhaps one audio track, without samples."""
+    tracks = [_track(TRACK, CLOCK, b"vide", video.entry, video.width, video.height)]
+    extends = [full_box(b"trex", 0, 0, struct.pack(">IIIII", TRACK, 1, 0, 0, OTHER_SAMPLE))]
+    if audio is not None:
+        tracks.append(_track(SOUND_TRACK, audio.rate, b"soun", audio.entry, 0, 0))
+        extends.append(full_box(b"trex", 0, 0, struct.pack(">IIIII", SOUND_TRACK, 1, 0, 0, SYNC_SAMPLE)))
     return box(b"ftyp", b"iso6", struct.pack(">I", 1), b"iso6avc1mp41") + box(
         b"moov",
         full_box(
@@ -61,26 +70,17 @@ def init_segment(picture: Picture, sps: bytes, pps: Sequence[bytes]) -> bytes:
             struct.pack(">IIIIIHHQ", 0, 0, 1000, 0, 0x10000, 0x0100, 0, 0),
             _MATRIX,
             bytes(24),
-            struct.pack(">I", TRACK + 1),
+            struct.pack(">I", SOUND_TRACK + 1),
         ),
-        box(
-            b"trak",
-            full_box(
-                b"tkhd",
-                0,
-                3,  # enabled, in the presentation
-                struct.pack(">IIIIIQHHHH", 0, 0, TRACK, 0, 0, 0, 0, 0, 0, 0),
-                _MATRIX,
-                struct.pack(">II", picture.width << 16, picture.height << 16),
-            ),
-            _media(picture, sps, pps),
-        ),
-        box(b"mvex", full_box(b"trex", 0, 0, struct.pack(">IIIII", TRACK, 1, 0, 0, OTHER_SAMPLE))),
+        *tracks,
+        box(b"mvex", *extends),
     )
 
 
-def fragment_head(sequence: int, wall_us: int, time: int, samples: Sequence[Sample]) -> bytes:
-    """Everything of a fragment but the samples' own bytes, which follow it.
+def fragment_head(
+    sequence: int, wall_us: int, time: int, samples: Sequence[Sample], sound: SoundRun | None = None
+) -> bytes:
+    """Everything of a fragment but the video samples' own bytes, which follow it; the sound lies in front of them.
 
     `sequence` counts from 1, `wall_us` and `time` (ticks) belong to the first sample in decoding order.
     """
@@ -90,25 +90,29 @@ def fragment_head(sequence: int, wall_us: int, time: int, samples: Sequence[Samp
         entries += (sample.duration, sample.size, SYNC_SAMPLE if sample.key else OTHER_SAMPLE)
         if shifted:
             entries.append(sample.shift & 0xFFFF_FFFF)  # signed in version 1 (8.8.8)
-    # tfhd: offsets count from the moof (8.8.7, default-base-is-moof)
-    opening = full_box(b"tfhd", 0, 0x020000, struct.pack(">I", TRACK)) + full_box(
-        b"tfdt", 1, 0, struct.pack(">Q", time)
-    )
-    run_size = 20 + 4 * len(entries)
-    moof_size = 8 + 16 + 8 + len(opening) + run_size
-    run = struct.pack(
-        f">I4sIII{len(entries)}I",
-        run_size,
-        b"trun",
-        0x0100_0701 | (0x800 if shifted else 0),  # version 1: data offset, duration, size, flags (and shift) per sample
-        len(samples),
-        moof_size + 8,
-        *entries,
-    )
-    moof = box(b"moof", full_box(b"mfhd", 0, 0, struct.pack(">I", sequence)), box(b"traf", opening, run))
+    # version 1: data offset, then duration, size, flags (and shift) of each sample
+    flags = 0x0100_0701 | (0x800 if shifted else 0)
+    size = _MOOF_SIZE + _TRAF_SIZE + 4 * len(entries)
+    sound_entries: list[int] = []
+    if sound is not None:
+        for sample in sound.samples:
+            sound_entries += (sample.duration, sample.size)
+        size += _TRAF_SIZE + 4 * len(sound_entries)
+    sound_size = len(sound.body) if sound is not None else 0
+    fragments = [_track_fragment(TRACK, time, flags, len(samples), size + 8 + sound_size, entries)]
+    if sound is not None:
+        count = len(sound.samples)
+        fragments.append(_track_fragment(SOUND_TRACK, sound.time, 0x0100_0301, count, size + 8, sound_entries))
+    moof = box(b"moof", full_box(b"mfhd", 0, 0, struct.pack(">I", sequence)), *fragments)
     prft = full_box(b"prft", 1, 24, struct.pack(">IQQ", TRACK, ntp_time(wall_us), time))
-    body = sum(sample.size for sample in samples)
-    return prft + moof + struct.pack(">I4s", 8 + body, b"mdat")
+    body = sound_size + sum(sample.size for sample in samples)
+    head = prft + moof + struct.pack(">I4s", 8 + body, b"mdat")
+    return head + sound.body if sound is not None else head
+
+
+def indexed_keys(keys: Sequence[T], frames: int) -> Sequence[T]:
+    """Which of a fragment's keyframes ``mfra`` names: of one that has nothing else, as of JPEG, the first will do."""
+    return keys[:1] if len(keys) == frames else keys
 
 
 def random_access(points: Sequence[SyncPoint]) -> bytes:
@@ -137,35 +141,35 @@ def wall_time(ntp: int) -> int:
     return (seconds - NTP_TO_UNIX) * 1_000_000 + ((ntp & 0xFFFF_FFFF) * 1_000_000 >> 32)
 
 
-def _media(picture: Picture, sps: bytes, pps: Sequence[bytes]) -> bytes:
-    description = full_box(b"stsd", 0, 0, struct.pack(">I", 1), _sample_entry(picture, sps, pps))
+def _track_fragment(
+    track: int, time: int, run_flags: int, count: int, data_offset: int, entries: Sequence[int]
+) -> bytes:
+    """``traf`` (8.8.6) of _TRAF_SIZE bytes and four for each entry; offsets count from the moof (8.8.7)."""
+    size = 20 + 4 * len(entries)
+    run = struct.pack(f">I4sIII{len(entries)}I", size, b"trun", run_flags, count, data_offset, *entries)
+    header = full_box(b"tfhd", 0, 0x020000, struct.pack(">I", track))
+    return box(b"traf", header, full_box(b"tfdt", 1, 0, struct.pack(">Q", time)), run)
+
+
+def _track(track: int, rate: int, handler: bytes, entry: bytes, width: int, height: int) -> bytes:
+    is_sound = handler == b"soun"
+    header = full_box(
+        b"tkhd",
+        0,
+        3,  # enabled, in the presentation
+        struct.pack(">IIIIIQHHHH", 0, 0, track, 0, 0, 0, 0, 0, 0x0100 if is_sound else 0, 0),
+        _MATRIX,
+        struct.pack(">II", width << 16, height << 16),
+    )
+    description = full_box(b"stsd", 0, 0, struct.pack(">I", 1), entry)
     empty = b"".join(full_box(kind, 0, 0, struct.pack(">I", 0)) for kind in (b"stts", b"stsc", b"stco"))
     table = box(b"stbl", description, empty, full_box(b"stsz", 0, 0, struct.pack(">II", 0, 0)))
     reference = full_box(b"dref", 0, 0, struct.pack(">I", 1), full_box(b"url ", 0, 1))
-    return box(
+    media_header = full_box(b"smhd", 0, 0, bytes(4)) if is_sound else full_box(b"vmhd", 0, 1, bytes(8))
+    media = box(
         b"mdia",
-        full_box(b"mdhd", 0, 0, struct.pack(">IIIIHH", 0, 0, CLOCK, 0, 0x55C4, 0)),  # language "und"
-        full_box(b"hdlr", 0, 0, struct.pack(">I4s12x", 0, b"vide"), b"video\0"),
-        box(b"minf", full_box(b"vmhd", 0, 1, bytes(8)), box(b"dinf", reference), table),
+        full_box(b"mdhd", 0, 0, struct.pack(">IIIIHH", 0, 0, rate, 0, 0x55C4, 0)),  # language "und"
+        full_box(b"hdlr", 0, 0, struct.pack(">I4s12x", 0, handler), b"sound\0" if is_sound else b"video\0"),
+        box(b"minf", media_header, box(b"dinf", reference), table),
     )
-
-
-def _sample_entry(picture: Picture, sps: bytes, pps: Sequence[bytes]) -> bytes:
-    """``avc1`` with ``avcC`` (14496-15, 5.3.3.1 and 5.4.2)."""
-    config = struct.pack(">BBBBBB", 1, picture.profile, picture.compatibility, picture.level, 0xFF, 0xE1)
-    config += struct.pack(">H", len(sps)) + sps + bytes([len(pps)])
-    config += b"".join(struct.pack(">H", len(one)) + one for one in pps)
-    if picture.profile in (100, 110, 122, 144):
-        config += bytes(
-            [
-                0xFC | picture.chroma_format,
-                0xF8 | (picture.bit_depth_luma - 8),
-                0xF8 | (picture.bit_depth_chroma - 8),
-                0,
-            ]
-        )
-    return box(
-        b"avc1",
-        struct.pack(">6xH16xHHIIIH32xHH", 1, picture.width, picture.height, 0x480000, 0x480000, 0, 1, 24, 0xFFFF),
-        box(b"avcC", config),
-    )
+    return box(b"trak", header, media)

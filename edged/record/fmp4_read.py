@@ -7,10 +7,15 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edged.record.fmp4 import SYNC_SAMPLE, SyncPoint, wall_time
-from edged.record.rtp import ticks_to_us
+from edged.record.boxes import Damaged, children, descend
+from edged.record.fmp4 import SOUND_TRACK, SYNC_SAMPLE, TRACK, SyncPoint, indexed_keys, wall_time
+from edged.record.rtp import CLOCK, ticks_to_us
+from edged.record.sample_entry import read_entry
 
 Read = Callable[[int, int], bytes]  # (offset, size) -> at most size bytes, as os.pread
+_BLOCK = 4096  # what file systems lose, they lose in multiples of this
+_ZEROS = 64
+_LONGEST = 60 * CLOCK  # a fragment, or a silence before one: more is a turned bit, and would claim hours of footage
 _HEAD_LIMIT = 4 * 1024 * 1024  # the largest moov or moof believed
 
 
@@ -40,10 +45,7 @@ class _Fragment:
     durations: int
     last_shown: int  # end of the sample shown last, relative to time
     keys: list[tuple[int, int]]  # (decoding time, number from 1) of each keyframe
-
-
-class _Damaged(Exception):
-    """The bytes are not what edged writes: everything before them still counts."""
+    sound: int = 0  # bytes of sound in front of the video's samples
 
 
 def salvage(read: Read, size: int) -> Salvage | None:
@@ -62,7 +64,7 @@ def salvage(read: Read, size: int) -> Salvage | None:
         kind, body, after = head
         try:
             if kind == b"moov":
-                entry = _sample_entry(_body(read, body, after))
+                entry = _read_tracks(_body(read, body, after))
             elif kind == b"prft":
                 wall = wall_time(struct.unpack_from(">Q", _body(read, body, after), 8)[0])
             elif kind == b"moof":
@@ -73,14 +75,19 @@ def salvage(read: Read, size: int) -> Salvage | None:
                     if wall is None:
                         break
                     started = wall, fragment.time
-                if not _units_are_whole(read, body, after, fragment.sizes):
+                if not _samples_are_whole(read, body, after, fragment, entry[0]):
+                    break
+                begins = fragment.time - started[1]
+                reach = begins + max(fragment.durations, fragment.last_shown)
+                if not (started[1] <= _LONGEST and 0 <= begins <= end + _LONGEST and 0 <= reach - begins <= _LONGEST):
                     break
                 frames += len(fragment.sizes)
                 keyframes += len(fragment.keys)
-                points += [SyncPoint(time, position, sample) for time, sample in fragment.keys]
-                end = max(end, fragment.time + max(fragment.durations, fragment.last_shown) - started[1])
+                indexed = indexed_keys(fragment.keys, len(fragment.sizes))
+                points += [SyncPoint(time, position, sample) for time, sample in indexed]
+                end = max(end, reach)
                 length, moof = after, None
-        except (_Damaged, struct.error, IndexError):
+        except (Damaged, struct.error, IndexError):
             break
         at = after
     if entry is None or started is None or not frames:
@@ -103,53 +110,61 @@ def _box_head(read: Read, at: int, size: int) -> tuple[bytes, int, int] | None:
 
 def _body(read: Read, start: int, stop: int) -> bytes:
     if stop - start > _HEAD_LIMIT:
-        raise _Damaged
+        raise Damaged
     content = read(start, stop - start)
     if len(content) != stop - start:
-        raise _Damaged
+        raise Damaged
     return content
 
 
-def _children(content: bytes) -> dict[bytes, bytes]:
-    found: dict[bytes, bytes] = {}
-    at = 0
-    while at + 8 <= len(content):
-        length = int.from_bytes(content[at : at + 4], "big")
-        if length < 8 or at + length > len(content):
-            raise _Damaged
-        found[content[at + 4 : at + 8]] = content[at + 8 : at + length]
-        at += length
-    return found
-
-
-def _descend(content: bytes, *path: bytes) -> bytes:
-    for kind in path:
-        try:
-            content = _children(content)[kind]
-        except KeyError:
-            raise _Damaged from None
-    return content
-
-
-def _sample_entry(moov: bytes) -> tuple[str, int, int]:
-    description = _descend(moov, b"trak", b"mdia", b"minf", b"stbl", b"stsd")
-    entry = _descend(description[8:], b"avc1")
-    width, height = struct.unpack_from(">HH", entry, 24)
-    profile, compatibility, level = _descend(entry[78:], b"avcC")[1:4]
-    return f"avc1.{profile:02x}{compatibility:02x}{level:02x}", width, height
+def _read_tracks(moov: bytes) -> tuple[str, int, int]:
+    """(codecs after RFC 6381, width, height)."""
+    codecs: list[str] = []
+    size = 0, 0
+    for kind, track in children(moov):
+        if kind != b"trak":
+            continue
+        (name, entry), *_ = children(descend(track, b"mdia", b"minf", b"stbl", b"stsd")[8:])
+        codec, *dimensions = read_entry(name, entry)
+        if not codecs:
+            size = dimensions[0], dimensions[1]
+        codecs.append(codec)
+    if not codecs:
+        raise Damaged
+    return ",".join(codecs), *size
 
 
 def _parse_moof(content: bytes) -> _Fragment:
-    track = _descend(content, b"traf")
-    parts = _children(track)
-    if b"tfdt" not in parts or b"trun" not in parts:
-        raise _Damaged
+    video: _Fragment | None = None
+    sound = 0
+    for kind, track in children(content):
+        if kind != b"traf":
+            continue
+        parts = dict(children(track))
+        if not {b"tfhd", b"tfdt", b"trun"} <= parts.keys():
+            raise Damaged
+        (number,) = struct.unpack_from(">I", parts[b"tfhd"], 4)
+        if number == TRACK:
+            video = _parse_video(parts)
+        elif number == SOUND_TRACK:
+            run = parts[b"trun"]
+            flags, count = struct.unpack_from(">II", run)
+            if flags & 0xFFF != 0x301 or 12 + 8 * count != len(run):
+                raise Damaged
+            sound = sum(struct.unpack_from(f">{2 * count}I", run, 12)[1::2])
+    if video is None:
+        raise Damaged
+    video.sound = sound
+    return video
+
+
+def _parse_video(parts: dict[bytes, bytes]) -> _Fragment:
     (time,) = struct.unpack_from(">Q", parts[b"tfdt"], 4)
     run = parts[b"trun"]
     flags, count = struct.unpack_from(">II", run)
     width = 4 if flags & 0x800 else 3
     if flags & 0x701 != 0x701 or not count or 12 + 4 * width * count != len(run):
-        raise _Damaged
+        raise Damaged
     numbers = struct.unpack_from(f">{width * count}I", run, 12)
     durations, sizes, kinds = numbers[0::width], numbers[1::width], numbers[2::width]
     keys = []
@@ -160,16 +175,25 @@ def _parse_moof(content: bytes) -> _Fragment:
         if kinds[index] == SYNC_SAMPLE:
             keys.append((time + at, index + 1))
         at += duration
-    return _Fragment(time, list(sizes), at, shown, keys)
+    return _Fragment(time, list(sizes), at, shown, keys, 0)
 
 
-def _units_are_whole(read: Read, at: int, stop: int, sizes: list[int]) -> bool:
-    """Whether the samples fill the box and their NAL units fill the samples.
+def _samples_are_whole(read: Read, at: int, stop: int, fragment: _Fragment, codec: str) -> bool:
+    """Whether the samples fill the box, and nothing in them was lost.
 
-    After a power cut a file system may give back a length whose blocks were never written: those read as zeros.
+    After a power cut a file system may give back a length whose blocks were never written: those read as zeros. NAL
+    units lie behind their lengths; of sound, and of a picture that is one piece, every byte has to be looked at.
     """
-    if at + sum(sizes) != stop:
+    video = at + fragment.sound
+    if video + sum(fragment.sizes) != stop or _has_hole(read, at, video):
         return False
+    if codec.startswith("jpeg"):
+        return not _has_hole(read, video, stop)
+    return _units_are_whole(read, video, fragment.sizes)
+
+
+def _units_are_whole(read: Read, at: int, sizes: list[int]) -> bool:
+    """Whether the samples' NAL units fill the samples."""
     for size in sizes:
         end = at + size
         while at < end:
@@ -178,3 +202,13 @@ def _units_are_whole(read: Read, at: int, stop: int, sizes: list[int]) -> bool:
                 return False
             at += 4 + length
     return True
+
+
+def _has_hole(read: Read, start: int, stop: int) -> bool:
+    """Whether blocks there were never written. Neither sound nor JPEG has that many zeros in a row."""
+    while start < stop:
+        block = read(start, min(_BLOCK - start % _BLOCK, stop - start))
+        if not any(block) and (len(block) >= _ZEROS or not block):
+            return True
+        start += len(block)
+    return False

@@ -1,8 +1,14 @@
-"""What an H.264 sequence parameter set says (ITU-T H.264, 7.3.2.1.1): enough for an MP4 sample entry. Pure."""
+"""What H.264 parameter sets say (ITU-T H.264, 7.3.2.1.1), and the MP4 sample entry that is made of them. Pure."""
 
+import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from edged.record.bits import Bits, without_emulation
+from edged.record.boxes import box
 from edged.record.errors import BadStream
+from edged.record.formats import VideoFormat
+from edged.record.sample_entry import avc_codec, visual_entry
 
 SLICE_FIRST, SLICE_LAST = 1, 5  # NAL unit types that carry picture (7.4.1)
 IDR, SEI, SPS, PPS = 5, 6, 7, 8
@@ -22,58 +28,17 @@ class Picture:
     width: int  # pixels, cropping applied
     height: int
 
-    @property
-    def codec(self) -> str:
-        """RFC 6381."""
-        return f"avc1.{self.profile:02x}{self.compatibility:02x}{self.level:02x}"
-
-
-class _Bits:
-    """Reads a raw byte sequence payload bit by bit; the emulation prevention bytes (7.4.1.1) are taken out first."""
-
-    def __init__(self, payload: bytes) -> None:
-        cleaned = bytearray()
-        zeros = 0
-        for byte in payload:
-            if zeros >= 2 and byte == 3:
-                zeros = 0
-                continue
-            zeros = zeros + 1 if byte == 0 else 0
-            cleaned.append(byte)
-        self._left = len(cleaned) * 8
-        self._value = int.from_bytes(cleaned, "big")
-
-    def take(self, count: int) -> int:
-        if count > self._left:
-            raise BadStream("the camera's sequence parameter set ends too early")
-        self._left -= count
-        return (self._value >> self._left) & ((1 << count) - 1)
-
-    def unsigned(self) -> int:
-        """ue(v), 9.1."""
-        zeros = 0
-        while self.take(1) == 0:
-            zeros += 1
-            if zeros > 32:
-                raise BadStream("the camera's sequence parameter set is damaged")
-        return (1 << zeros) - 1 + self.take(zeros)
-
-    def signed(self) -> int:
-        """se(v), 9.1.1."""
-        code = self.unsigned()
-        return (code + 1) // 2 if code & 1 else -(code // 2)
-
 
 def parameter_set_id(nal: bytes) -> int:
     """The id that a picture parameter set goes by (7.3.2.2). Raises BadStream."""
-    return _Bits(nal[1:8]).unsigned()
+    return _bits(nal[1:8]).unsigned()
 
 
 def parse_sps(nal: bytes) -> Picture:
     """The meaning of a sequence parameter set, NAL header included. Raises BadStream where it has none."""
     if len(nal) < 4 or len(nal) > 4096 or nal[0] & 31 != SPS:
         raise BadStream("the camera's sequence parameter set is damaged")
-    bits = _Bits(nal[1:])
+    bits = _bits(nal[1:])
     profile, compatibility, level = bits.take(8), bits.take(8), bits.take(8)
     bits.unsigned()  # its id
     chroma, luma_depth, chroma_depth, separate = 1, 8, 8, 0
@@ -107,7 +72,30 @@ def parse_sps(nal: bytes) -> Picture:
     return Picture(profile, compatibility, level, chroma, luma_depth, chroma_depth, width, height)
 
 
-def _skip_scaling_lists(bits: _Bits, lists: int) -> None:
+def describe(sps: bytes, pps: Sequence[bytes]) -> VideoFormat:
+    """The track that `sps` and `pps` begin: ``avc1`` with ``avcC`` (14496-15, 5.3.3.1 and 5.4.2). Raises BadStream."""
+    picture = parse_sps(sps)
+    config = struct.pack(">BBBBBB", 1, picture.profile, picture.compatibility, picture.level, 0xFF, 0xE1)
+    config += struct.pack(">H", len(sps)) + sps + bytes([len(pps)])
+    config += b"".join(struct.pack(">H", len(one)) + one for one in pps)
+    if picture.profile in (100, 110, 122, 144):
+        config += bytes(
+            [
+                0xFC | picture.chroma_format,
+                0xF8 | (picture.bit_depth_luma - 8),
+                0xF8 | (picture.bit_depth_chroma - 8),
+                0,
+            ]
+        )
+    entry = visual_entry(b"avc1", picture.width, picture.height, box(b"avcC", config))
+    return VideoFormat(avc_codec(config), picture.width, picture.height, entry)
+
+
+def _bits(payload: bytes) -> Bits:
+    return Bits(without_emulation(payload), "sequence parameter set")
+
+
+def _skip_scaling_lists(bits: Bits, lists: int) -> None:
     for index in range(lists):
         if not bits.take(1):
             continue
@@ -118,7 +106,7 @@ def _skip_scaling_lists(bits: _Bits, lists: int) -> None:
             last = following or last
 
 
-def _skip_order_count(bits: _Bits) -> None:
+def _skip_order_count(bits: Bits) -> None:
     kind = bits.unsigned()
     if kind == 0:
         bits.unsigned()

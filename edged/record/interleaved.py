@@ -1,42 +1,62 @@
-"""RTSP's interleaved frames (RFC 2326, 10.12) taken apart: video packets, RTCP and messages. No sockets, no clock.
+"""RTSP's interleaved frames (RFC 2326, 10.12) taken apart: packets by channel, and messages. No sockets, no clock.
 
 This is the recorder's innermost loop: some 350 packets a second for each 4 Mbit/s camera, of which all but three per
 picture merely continue a fragmentation unit. Those are recognised by one struct and five comparisons, and cost one
 copy into the fragment; everything else takes the thorough way through `Depacketizer.packet`.
+
+Bytes that are neither a frame nor a message are passed over, up to the next frame of a channel that was agreed.
 """
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from edged.record.depacketize import UNIT_LIMIT, Depacketizer
 from edged.record.errors import BadStream
+from edged.record.quirks import OnQuirk, Quirk
 from edged.record.rtsp_message import Message, parse_message
 
-# "$", channel, length | V P X CC M PT, sequence number | timestamp, SSRC | FU indicator, FU header
-_BEGINNING = struct.Struct(">HHHHQH")
+OnPacket = Callable[[memoryview, int, int, int, int], None]  # data, start, stop, wall_us, mono_us
+
+GARBAGE_LIMIT = 256 * 1024  # bytes in a row that are no frame: by then a camera of 4 Mbit/s made no sense for 0.5 s
 _DOLLAR = 0x24
+_RTP_HEAD = struct.Struct(">BBHBB")
 
 
 class InterleavedReader:
-    """Takes the bytes of one playing session in any portions."""
+    """Takes the bytes of one playing session in any portions; `others` takes the packets of further channels."""
 
-    __slots__ = ("_message", "_plain", "_rtcp", "_rtcp_channel", "_rtp_channel", "_rtp_head", "_video")
+    __slots__ = (
+        "_channels",
+        "_garbage",
+        "_head_size",
+        "_message",
+        "_others",
+        "_plain",
+        "_quirk",
+        "_rtp_channel",
+        "_rtp_head",
+        "_video",
+    )
 
     def __init__(
         self,
         video: Depacketizer,
         payload_type: int,
-        channels: tuple[int, int],
+        channel: int,
+        others: Mapping[int, OnPacket],
         *,
-        on_rtcp: Callable[[memoryview, int, int], None],
         on_message: Callable[[Message], None],
+        on_quirk: OnQuirk,
     ) -> None:
         self._video = video
-        self._rtp_channel, self._rtcp_channel = channels
-        self._rtp_head = _DOLLAR << 8 | self._rtp_channel
+        self._rtp_channel = channel
+        self._others = others
+        self._rtp_head = _DOLLAR << 8 | channel
         self._plain = 0x8000 | payload_type  # version 2, no padding, extension, contributors or marker
-        self._rtcp = on_rtcp
+        self._head_size = video.beginning.size
         self._message = on_message
+        self._quirk = on_quirk
+        self._garbage = 0  # bytes passed over since the last frame
 
     def feed(self, data: memoryview, start: int, end: int, wall_us: int, mono_us: int) -> int:
         """Take what is whole in ``data[start:end]``, which arrived at the times given; returns where the rest begins.
@@ -45,7 +65,10 @@ class InterleavedReader:
         Raises BadStream, and whatever the callbacks raise.
         """
         video = self._video
-        unpack = _BEGINNING.unpack_from
+        unpack = video.beginning.unpack_from
+        size = self._head_size
+        # what the frame's head and the RTP packet's beginning take of the frame's length
+        overhead = size - 4
         buffer = video.buffer
         rtp_head, plain = self._rtp_head, self._plain
         while start < end:
@@ -54,10 +77,10 @@ class InterleavedReader:
             room = len(out)
             first = start
             packets = 0
-            while end - start >= 18:
+            while end - start >= size:
                 head, length, kind, number, its_stamp, unit = unpack(data, start)
                 stop = start + 4 + length
-                filled = fill + length - 14
+                filled = fill + length - overhead
                 if (
                     unit != middle
                     or kind != plain
@@ -65,11 +88,11 @@ class InterleavedReader:
                     or its_stamp != stamp
                     or head != rtp_head
                     or stop > end
-                    or length < 15
+                    or length <= overhead
                     or filled > room
                 ):
                     break
-                out[fill:filled] = data[start + 18 : stop]
+                out[fill:filled] = data[start + size : stop]
                 fill = filled
                 expected = (number + 1) & 0xFFFF
                 packets += 1
@@ -90,13 +113,13 @@ class InterleavedReader:
         """Take one frame or message of any kind; returns the position behind it, or `start` where it is not whole."""
         if start >= end:
             return start
+        if self._garbage:
+            found = self._next_frame(bytes(data[start:end]))
+            if found or end - start < _RTP_HEAD.size:
+                return self._pass_over(start, start + found)
+            self._garbage = 0
         if data[start] != _DOLLAR:
-            parsed = parse_message(data, start, end)
-            if parsed is None:
-                return start
-            message, stop = parsed
-            self._message(message)
-            return stop
+            return self._take_message(data, start, end)
         if end - start < 4:
             return start
         channel = data[start + 1]
@@ -105,6 +128,44 @@ class InterleavedReader:
             return start
         if channel == self._rtp_channel:
             self._video.packet(data, start + 4, stop, wall_us, mono_us)
-        elif channel == self._rtcp_channel:
-            self._rtcp(data, start + 4, stop)
+        elif (take := self._others.get(channel)) is not None:
+            take(data, start + 4, stop, wall_us, mono_us)
+        elif stop == end:
+            return start  # what comes next tells a channel that was not agreed from a dollar sign among garbage
+        elif data[stop] == _DOLLAR or 0x41 <= data[stop] <= 0x5A:
+            self._quirk(Quirk.STRAY_PACKETS)
+        else:
+            return self._pass_over(start, start + 1)
         return stop
+
+    def _take_message(self, data: memoryview, start: int, end: int) -> int:
+        try:
+            parsed = parse_message(data, start, end)
+        except BadStream:
+            return self._pass_over(start, start + 1)
+        if parsed is None:
+            return start
+        message, stop = parsed
+        self._message(message)
+        return stop
+
+    def _pass_over(self, start: int, stop: int) -> int:
+        """Leave out what is no frame; returns `stop`."""
+        self._quirk(Quirk.GARBAGE)
+        self._garbage += stop - start
+        if self._garbage > GARBAGE_LIMIT:
+            raise BadStream("the camera sends bytes that are neither RTSP messages nor interleaved frames")
+        return stop
+
+    def _next_frame(self, content: bytes) -> int:
+        """Where in `content` the next frame of a channel that was agreed begins, or may begin as far as is known."""
+        at = content.find(b"$")
+        while at >= 0:
+            if len(content) - at < _RTP_HEAD.size:
+                return at
+            _, channel, length, first, kind = _RTP_HEAD.unpack_from(content, at)
+            is_video = channel == self._rtp_channel and kind & 0x7F == self._plain & 0x7F
+            if (is_video or channel in self._others) and first >> 6 == 2 and length >= 8:
+                return at
+            at = content.find(b"$", at + 1)
+        return len(content)

@@ -18,7 +18,8 @@ def payload_span(
 ) -> tuple[int, int, int, int, int, int] | None:
     """(marker and payload type, sequence number, timestamp, SSRC, payload start, payload stop) of one packet.
 
-    None where the bytes are no RTP packet: over TCP that is the camera's mistake, and costs the packet alone.
+    None where the bytes are no RTP packet: over TCP that is the camera's mistake, and costs the packet alone. A packet
+    of padding alone has a payload of no bytes.
     """
     if stop - start < 12:
         return None
@@ -32,7 +33,7 @@ def payload_span(
         at += 4 + 4 * int.from_bytes(data[at + 2 : at + 4], "big")
     if first & 0x20:  # padding, its length in the last byte
         stop -= data[stop - 1]
-    return (kind, number, stamp, source, at, stop) if at < stop else None
+    return (kind, number, stamp, source, at, stop) if at <= stop else None
 
 
 def steps_between(expected: int, number: int) -> int | None:

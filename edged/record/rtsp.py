@@ -13,7 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 from edged.record.errors import BadStream, CameraRefused, Closed, WrongCredentials
 from edged.record.rtsp_auth import Credentials
 from edged.record.rtsp_message import Message, format_request
-from edged.record.sdp import VideoTrack, find_video
+from edged.record.sdp import AudioTrack, VideoTrack, find_audio, find_video
 
 AGENT = "edged"
 TIMEOUT_SECONDS = 60  # RFC 2326, 12.37: where the camera names none
@@ -47,6 +47,7 @@ class Playing:
     video: VideoTrack
     lanes: tuple[Lane, ...]  # one a track, the video's first
     timeout_seconds: int
+    audio: AudioTrack | None = None  # it has the second lane
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +68,20 @@ class Redirected(Exception):
 
 
 class RtspClient:
-    """One session with one camera. `token` gives a fresh random string (for digest's cnonce)."""
+    """One session with one camera. `token` gives a fresh random string (for digest's cnonce).
 
-    def __init__(self, url: str, username: str, password: str, token: Callable[[], str]) -> None:
+    With `audio`, an audio track is set up beside the video, where there is one.
+    """
+
+    def __init__(
+        self, url: str, username: str, password: str, token: Callable[[], str], *, audio: bool = False
+    ) -> None:
         parts = urlsplit(url)
         host = parts.netloc.rpartition("@")[2]
         # Credentials in a URL would be sent readable, and are not part of the digest's uri.
         self._url = urlunsplit((parts.scheme, host, parts.path or "/", parts.query, ""))
         self._credentials = Credentials(username, password, token)
+        self._wants_audio = audio
         self._cseq = 0
         self._session: str | None = None
         self._play_url = self._url
@@ -101,14 +108,19 @@ class RtspClient:
         if not _is_url(base):  # a path alone, or none
             base = self._url
         self._play_url = _join(base, video.session_control)
-        lanes: list[Lane] = []
-        timeout = TIMEOUT_SECONDS
-        for control in (video.control,):
-            track_url = _join(self._play_url if control is None else base, control)
-            lane, timeout = yield from self._set_up(track_url, len(lanes), new_ports)
-            lanes.append(lane)
+        audio = find_audio(described.body) if self._wants_audio else None
+        track_url = _join(self._play_url if video.control is None else base, video.control)
+        lane, timeout = yield from self._set_up(track_url, 0, new_ports)
+        lanes = [lane]
+        # Without a URL of its own it is no further track.
+        if audio is not None and audio.control is not None:
+            try:
+                lane, _ = yield from self._set_up(_join(base, audio.control), 1, new_ports)
+                lanes.append(lane)
+            except (CameraRefused, BadStream):
+                audio = None  # the picture is recorded without it
         yield from self._need("PLAY", self._play_url, ("Range", "npt=0.000-"))
-        return Playing(video, tuple(lanes), timeout)
+        return Playing(video, tuple(lanes), timeout, audio if len(lanes) > 1 else None)
 
     def left(self) -> LeftSession | None:
         """The session that is open at the camera as far as is known here."""

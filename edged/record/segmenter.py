@@ -14,9 +14,11 @@ from typing import Protocol
 from edged.base.clock import SECOND
 from edged.model import Cause
 from edged.record.buffers import FrameBuffer
-from edged.record.fmp4 import SyncPoint, fragment_head, init_segment, random_access
-from edged.record.h264 import Picture, parse_sps
+from edged.record.fmp4 import SyncPoint, fragment_head, indexed_keys, init_segment, random_access
+from edged.record.formats import AudioFormat, VideoFormat
+from edged.record.quirks import Quirk
 from edged.record.rtp import CLOCK, signed_ticks, ticks_to_us
+from edged.record.soundtrack import LeastDelay, Soundtrack
 from edged.record.timeline import MediaTime, lay_out
 
 FIRST_FRAGMENT = CLOCK // 2  # the first fragment of a session goes out early, so that the status tells the truth soon
@@ -24,9 +26,8 @@ FRAGMENT_BYTES = 4 * 1024 * 1024  # at most this much of a stream is in memory b
 FRAGMENT_FRAMES = 1000
 LATE_FLUSH_US = SECOND // 2  # a fragment waits this much longer than its length for a camera that sends slowly
 RUN_AHEAD_US = SECOND  # how far media time may lead arrival before arrival is believed for the end
+LONG_GOP = 10 * CLOCK  # keyframes further apart than this are worth knowing about
 PRFT_SIZE = 32
-
-ParameterSets = tuple[bytes, tuple[bytes, ...]]  # the SPS, and the PPS it goes with
 
 
 @dataclass(slots=True)
@@ -64,7 +65,8 @@ class SegmentEnd:
 class Sink(Protocol):
     """Where the segmenter's decisions go. None of the calls may block."""
 
-    def begin(self, start: SegmentStart, picture: Picture) -> None: ...
+    def begin(self, start: SegmentStart, video: VideoFormat, codec: str) -> None:
+        """A segment begins; `codec` names all of its tracks (RFC 6381)."""
 
     def write(self, head: bytes, body: memoryview, end_us: int) -> bool:
         """Take one fragment; False where there is no room for it, and then nothing of it was taken."""
@@ -78,14 +80,17 @@ class Sink(Protocol):
     def lost_packets(self) -> int:
         """Packets lost since the session began."""
 
+    def quirk(self, quirk: Quirk) -> None:
+        """The camera does this otherwise than it should; may be said as often as it is seen."""
+
 
 @dataclass(slots=True)
 class _Segment:
     start: SegmentStart
     time: int  # media time of its first frame
     stamp: int  # the camera's timestamp of its first frame
-    sets: ParameterSets
-    picture: Picture
+    video: VideoFormat
+    codec: str
     target: int
     lost_before: int
     lost_now: int  # packets lost when its last fragment was handed out
@@ -103,9 +108,10 @@ class Segmenter:
     """One session of one stream.
 
     `stagger` (0 to 1) shortens its first segment, so that a fleet that started together does not rotate together.
+    With `audio`, every segment has a second track.
     """
 
-    def __init__(self, sink: Sink, lengths: Lengths, stagger: float) -> None:
+    def __init__(self, sink: Sink, lengths: Lengths, stagger: float, audio: AudioFormat | None = None) -> None:
         self._sink = sink
         self._lengths = lengths
         self._stagger = stagger
@@ -121,14 +127,14 @@ class Segmenter:
         self._reordered = False
         self._opened_mono_us = 0
         self._media = MediaTime()
+        self._delay = LeastDelay()
+        self._sound = Soundtrack(audio, sink.quirk) if audio is not None else None
         self._last_key: int | None = None
         self._gop = 0
         self._report: tuple[int, int] | None = None
         # what is missing and not yet said
         self._dropped_from_us: int | None = None
         self._dropped = 0
-        self._picture: Picture | None = None
-        self._sps = b""
 
     def unit(
         self,
@@ -138,29 +144,34 @@ class Segmenter:
         key: bool,
         wall_us: int,
         mono_us: int,
-        sets: ParameterSets,
+        video: VideoFormat | None,
     ) -> None:
         """Take the access unit ``buffer.view[start:buffer.fill]``; what lies before it is the fragment so far.
 
-        Leaves in the buffer the fragment that is then being collected. Raises BadStream.
+        `video` is what the track holds as of its last keyframe, None until that is known. Leaves in the buffer the
+        fragment that is then being collected.
         """
         in_order = self._advance(timestamp, mono_us)
+        if self._sound is not None:
+            self._delay.note(mono_us - ticks_to_us(self._media.time))
         if in_order and self._times and self._must_cut(key):
             self._hand_out(buffer.detach(start), self._media.time)
             start = 0
         if key and in_order:
             if self._last_key is not None:
                 self._gop = self._media.time - self._last_key
+                if self._gop > LONG_GOP:
+                    self._sink.quirk(Quirk.LONG_GOP)
             self._last_key = self._media.time
-            if self._segment is not None and self._must_rotate(sets, self._segment):
+            if self._segment is not None and self._must_rotate(video, self._segment):
                 if self._times:
                     self._hand_out(buffer.detach(start), self._media.time)
                     start = 0
                 if self._segment is not None:
                     same_clock = self._segment.start.run == self._sink.current_run()
                     self._end_segment(wall_us if same_clock else None)
-            if self._segment is None and sets[0] and sets[1]:
-                self._begin_segment(timestamp, sets, wall_us, mono_us)
+            if self._segment is None and video is not None:
+                self._begin_segment(timestamp, video, wall_us, mono_us)
         if self._segment is None:
             self._dropped += self._dropped_from_us is not None
             buffer.fill = start
@@ -171,10 +182,16 @@ class Segmenter:
             self._keys.append(len(self._times))
         elif not in_order:
             self._reordered = True
+            self._sink.quirk(Quirk.B_FRAMES)
         self._times.append(self._media.time)
         size = buffer.fill - start
         self._sizes.append(size)
         self._bytes += size
+
+    def sound(self, timestamp: int, ticks: int, data: bytes, mono_us: int) -> None:
+        """Take one frame of audio, which lasts `ticks` of its own clock."""
+        if self._sound is not None:
+            self._sound.add(timestamp, ticks, data, mono_us)
 
     def overdue(self, mono_us: int) -> bool:
         """Whether the fragment must not grow or wait any longer, although no frame came to end it; see `flush`."""
@@ -210,6 +227,8 @@ class Segmenter:
         if media.jumped:
             # The timestamps before say nothing about those behind: let the next keyframe begin afresh.
             media.jumped = False
+            self._delay = LeastDelay()
+            self._sink.quirk(Quirk.WRONG_CLOCK_RATE if media.by_arrival else Quirk.TIMESTAMP_JUMP)
             self._new_segment_wanted = True
             self._last_key = self._report = None
         return in_order
@@ -228,8 +247,11 @@ class Segmenter:
             return True
         return span + (self._gop if key else self._media.duration) > self._lengths.fragment
 
-    def _must_rotate(self, sets: ParameterSets, segment: _Segment) -> bool:
-        if self._new_segment_wanted or sets != segment.sets or segment.start.run != self._sink.current_run():
+    def _must_rotate(self, video: VideoFormat | None, segment: _Segment) -> bool:
+        if video is not segment.video and video != segment.video:
+            self._sink.quirk(Quirk.PARAMETERS_CHANGE)
+            return True
+        if self._new_segment_wanted or segment.start.run != self._sink.current_run():
             return True
         # The last keyframe that keeps the segment within its length, judging the next GOP by the last one.
         return self._media.time - segment.time + self._gop > segment.target
@@ -275,11 +297,16 @@ class Segmenter:
             [time - segment.time for time in self._times], self._sizes, self._keys, segment.decoded + 1, last_duration
         )
         segment.decoded = decoding[-1]
-        init = b"" if segment.sequence else init_segment(segment.picture, *segment.sets)
+        sound = self._sound
+        init = b""
+        if not segment.sequence:
+            init = init_segment(segment.video, sound.format if sound is not None else None)
         position = segment.length + len(init) + PRFT_SIZE
-        points = [SyncPoint(decoding[index], position, index + 1) for index in self._keys]
+        keys = indexed_keys(self._keys, len(samples))
+        points = [SyncPoint(decoding[index], position, index + 1) for index in keys]
         wall_us = segment.start.start_us + ticks_to_us(decoding[0])
-        head = fragment_head(segment.sequence + 1, wall_us, decoding[0], samples)
+        run = sound.take(ticks_to_us(segment.time) + (self._delay.least() or 0)) if sound is not None else None
+        head = fragment_head(segment.sequence + 1, wall_us, decoding[0], samples, run)
         return init + head, points, max(self._times) + last_duration
 
     def _label(self, segment: _Segment, time: int, arrived_us: int | None = None) -> int:
@@ -294,9 +321,7 @@ class Segmenter:
                 elapsed = by_arrival
         return segment.start.start_us + elapsed
 
-    def _begin_segment(self, timestamp: int, sets: ParameterSets, wall_us: int, mono_us: int) -> None:
-        if sets[0] != self._sps or self._picture is None:
-            self._picture, self._sps = parse_sps(sets[0]), sets[0]
+    def _begin_segment(self, timestamp: int, video: VideoFormat, wall_us: int, mono_us: int) -> None:
         start = SegmentStart(wall_us, mono_us, self._sink.current_run())
         target = self._lengths.segment
         if self._first:
@@ -304,8 +329,13 @@ class Segmenter:
         self._first = self._new_segment_wanted = False
         self._media.anchor()
         lost = self._sink.lost_packets()
-        self._segment = _Segment(start, self._media.time, timestamp, sets, self._picture, target, lost, lost)
-        self._sink.begin(start, self._picture)
+        codec = video.codec
+        if self._sound is not None:
+            codec = f"{codec},{self._sound.format.codec}"
+            self._sound.begin_segment()
+            self._delay.settle()
+        self._segment = _Segment(start, self._media.time, timestamp, video, codec, target, lost, lost)
+        self._sink.begin(start, video, codec)
 
     def _end_segment(self, next_start_us: int | None) -> None:
         """`next_start_us`: where the stream goes on, under the same clock."""
@@ -326,16 +356,15 @@ class Segmenter:
             # Where the camera ran ahead of arrival, the next segment's label may come before what was lost in this one.
             start_us, lost_until_us = (min(at_us, end_us) for at_us in segment.lost_span)
             self._sink.loss(start_us, lost_until_us, Cause.LOSS, lost, 0)
-        picture = segment.picture
         self._sink.end(
             SegmentEnd(
                 index=random_access(segment.points),
                 end_us=end_us,
                 frames=segment.frames,
                 keyframes=segment.keyframes,
-                codec=picture.codec,
-                width=picture.width,
-                height=picture.height,
+                codec=segment.codec,
+                width=segment.video.width,
+                height=segment.video.height,
                 lost_packets=lost,
                 rtcp_offset_us=offset,
             )

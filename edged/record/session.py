@@ -8,14 +8,16 @@ import secrets
 from collections.abc import Callable
 
 from edged.base.clock import SECOND
+from edged.record.audio import AudioReceiver
 from edged.record.buffers import FrameBuffer, Shelf
 from edged.record.connection import Connection
-from edged.record.depacketize import Depacketizer
 from edged.record.errors import BadStream, Closed, Stalled, StreamFailed, VolumeFenced
-from edged.record.interleaved import InterleavedReader
-from edged.record.rtp import sender_report
+from edged.record.interleaved import InterleavedReader, OnPacket
+from edged.record.quirks import OnQuirk, Quirk
+from edged.record.rtp import CLOCK, sender_report
 from edged.record.rtsp_message import Message
 from edged.record.segmenter import Segmenter
+from edged.record.tracks import video_receiver
 from edged.record.udp import UdpLane
 
 STALL_US = 10 * SECOND  # without a whole frame
@@ -28,9 +30,20 @@ _OUTGOING_LIMIT = 64 * 1024
 class Counters:
     """What one stream received since the recorder process started; outlives sessions and changes of its assignment."""
 
-    __slots__ = ("bytes", "frames", "keyframes", "last_frame_us", "lost_packets", "packets", "segments", "sessions")
+    __slots__ = (
+        "bytes",
+        "frames",
+        "keyframes",
+        "last_frame_us",
+        "lost_packets",
+        "packets",
+        "quirks",
+        "segments",
+        "sessions",
+    )
 
     def __init__(self) -> None:
+        self.quirks: set[Quirk] = set()
         self.bytes = self.frames = self.keyframes = self.lost_packets = self.packets = self.sessions = 0
         self.segments = 0  # begun
         self.last_frame_us: int | None = None  # arrival of the last whole frame
@@ -50,6 +63,7 @@ class Session:
         fenced: Callable[[], str],
         shelf: Shelf,
         now_mono_us: int,
+        on_quirk: OnQuirk,
     ) -> None:
         playing = connection.playing
         self._sock = connection.sock
@@ -57,21 +71,38 @@ class Session:
         self._segmenter = segmenter
         self._counters = counters
         self._fenced = fenced
-        self.video = Depacketizer(
-            playing.video.payload_type, playing.video.parameter_sets, FrameBuffer(shelf), self._unit
-        )
+        self.video = video_receiver(playing.video, FrameBuffer(shelf), self._unit, on_quirk)
+        self.audio: AudioReceiver | None = None
+        video_lane, *audio_lanes = playing.lanes
+        others: dict[int, OnPacket] = {video_lane.rtcp_channel: self._rtcp}
+        rates = [CLOCK]
+        if playing.audio is not None and audio_lanes:
+            self.audio = AudioReceiver(playing.audio, segmenter.sound, on_quirk)
+            others[audio_lanes[0].rtp_channel] = self.audio.packet
+            others[audio_lanes[0].rtcp_channel] = _pass_over
+            rates.append(playing.audio.clock_rate)
         self._reader = InterleavedReader(
             self.video,
             playing.video.payload_type,
-            (playing.lanes[0].rtp_channel, playing.lanes[0].rtcp_channel),
-            on_rtcp=self._rtcp,
+            video_lane.rtp_channel,
+            others,
             on_message=self._message,
+            on_quirk=on_quirk,
         )
         own, name = secrets.randbits(32), secrets.token_hex(12)
         pairs = {pair.ports: pair for pair in connection.ports}
         self._lanes = [
-            UdpLane(pairs[lane.own_ports], lane, connection.peer, self._reader.feed, now_mono_us, own=own, name=name)
-            for lane in playing.lanes
+            UdpLane(
+                pairs[lane.own_ports],
+                lane,
+                connection.peer,
+                self._reader.feed,
+                now_mono_us,
+                own=own,
+                name=name,
+                rate=rate,
+            )
+            for lane, rate in zip(playing.lanes, rates, strict=True)
             if lane.own_ports is not None
         ]
         self._early = connection.early
@@ -108,6 +139,10 @@ class Session:
                 lane.flush()
         self._count()
         self._segmenter.finish(self.video.take_ready(), now_us)
+
+    def lost_packets(self) -> int:
+        """Of all tracks, since the session began."""
+        return self.video.lost + (self.audio.lost if self.audio is not None else 0)
 
     def _drain_lanes(self, scratch: memoryview, now_us: int, now_mono_us: int) -> None:
         for lane in self._lanes:
@@ -148,13 +183,15 @@ class Session:
         if key:
             counters.keyframes += 1
             self._no_keyframe_since_us = None
-        self._segmenter.unit(video.buffer, start, timestamp, key, wall_us, mono_us, (video.sps, video.pps))
+        self._segmenter.unit(video.buffer, start, timestamp, key, wall_us, mono_us, video.format)
 
     def _count(self) -> None:
-        video, counters = self.video, self._counters
-        counters.packets += video.packets - self._packets_counted
-        counters.lost_packets += video.lost - self._lost_counted
-        self._packets_counted, self._lost_counted = video.packets, video.lost
+        counters, audio = self._counters, self.audio
+        packets = self.video.packets + (audio.packets if audio is not None else 0)
+        lost = self.lost_packets()
+        counters.packets += packets - self._packets_counted
+        counters.lost_packets += lost - self._lost_counted
+        self._packets_counted, self._lost_counted = packets, lost
 
     def _check_times(self, now_mono_us: int) -> None:
         if now_mono_us - self._frame_mono_us > STALL_US:
@@ -163,7 +200,7 @@ class Session:
         if since is not None and now_mono_us - since > KEYFRAME_US:
             raise BadStream(f"no keyframe for {KEYFRAME_US // SECOND} s", hint="shorten the camera's I-frame interval")
 
-    def _rtcp(self, data: memoryview, start: int, stop: int) -> None:
+    def _rtcp(self, data: memoryview, start: int, stop: int, wall_us: int, mono_us: int) -> None:
         report = sender_report(data, start, stop)
         if report is not None:
             self._segmenter.sender_report(*report)
@@ -183,3 +220,7 @@ class Session:
             raise Closed(f"the connection broke ({error.strerror})") from None
         if len(self._outgoing) > _OUTGOING_LIMIT:
             raise Stalled("the camera no longer reads")
+
+
+def _pass_over(data: memoryview, start: int, stop: int, wall_us: int, mono_us: int) -> None:
+    """RTCP of the audio track: only the video's clock is kept beside the labels."""

@@ -56,6 +56,7 @@ def decode_status(line: bytes) -> RecorderStatus:
                     "stream": StreamKind(one["stream"]),
                     "state": StreamState(one["state"]),
                     "cause": Cause(one["cause"]) if one["cause"] is not None else None,
+                    "quirks": tuple(one.get("quirks", ())),
                 }
             )
             for one in fields["streams"]
@@ -149,4 +150,6 @@ def _fields(kind: Any) -> tuple[str, ...]:
 
 
 def _known(fields: dict[str, Any], kind: Any) -> dict[str, Any]:
-    return {name: fields[name] for name in _fields(kind)}
+    """The fields of `kind`; those that an older recorder leaves out have their defaults."""
+    optional = {field.name for field in dataclasses.fields(kind) if field.default is not dataclasses.MISSING}
+    return {name: fields[name] for name in _fields(kind) if name in fields or name not in optional}

@@ -15,11 +15,13 @@ from edged.record.buffers import Shelf
 from edged.record.connection import Caller, Connection, Resolve, say_teardown
 from edged.record.engine import Engine
 from edged.record.errors import BadStream, StreamFailed, VolumeFenced
-from edged.record.h264 import Picture
+from edged.record.formats import VideoFormat
+from edged.record.quirks import Quirk
 from edged.record.segment_file import Committed, SegmentFile
 from edged.record.segmenter import Lengths, SegmentEnd, Segmenter, SegmentStart
 from edged.record.session import Counters, Session
 from edged.record.tls import Trust
+from edged.record.tracks import audio_format
 from edged.record.volume import VolumeWriter
 
 log = logging.getLogger(__name__)
@@ -120,12 +122,13 @@ class StreamRecorder:
             codec=self._codec,
             width=self._width,
             height=self._height,
+            quirks=tuple(sorted(counters.quirks)),
         )
 
     # --- what the segmenter decides (its Sink) --------------------------------------------------------------------
 
-    def begin(self, start: SegmentStart, picture: Picture) -> None:
-        self._codec, self._width, self._height = picture.codec, picture.width, picture.height
+    def begin(self, start: SegmentStart, video: VideoFormat, codec: str) -> None:
+        self._codec, self._width, self._height = codec, video.width, video.height
         if self._up_mono_us is None:
             self._up_mono_us = start.start_mono_us
             self._went_up(start)
@@ -159,7 +162,15 @@ class StreamRecorder:
         return self._house.engine.run
 
     def lost_packets(self) -> int:
-        return self._session.video.lost if self._session is not None else 0
+        return self._session.lost_packets() if self._session is not None else 0
+
+    def quirk(self, quirk: Quirk) -> None:
+        known = self._counters.quirks
+        if quirk not in known:
+            known.add(quirk)
+            log.info(
+                "camera %s/%s has a quirk, %s: %s", self.assigned.camera, self.assigned.stream, quirk, quirk.meaning
+            )
 
     # --- sessions --------------------------------------------------------------------------------------------------
 
@@ -177,7 +188,8 @@ class StreamRecorder:
         self._counters.sessions += 1
         # Streams that started together rotate apart, each always at the same place.
         name = f"{self.assigned.camera}/{self.assigned.stream}".encode()
-        segmenter = Segmenter(self, self._house.lengths, zlib.crc32(name) % 1000 / 1000)
+        sound = audio_format(connection.playing.audio, self.quirk)
+        segmenter = Segmenter(self, self._house.lengths, zlib.crc32(name) % 1000 / 1000, sound)
         self._session = Session(
             connection,
             segmenter,
@@ -185,6 +197,7 @@ class StreamRecorder:
             lambda: self.writer.fenced,
             self._house.shelf,
             self._clock.monotonic_us(),
+            self.quirk,
         )
         return await self._house.engine.drain_until_failure(self._session)
 

@@ -26,9 +26,9 @@ class MediaTime:
         self.mono_us = 0  # arrival of the last frame
         self.silence = 0  # ticks by which the last frame came later than its predecessors led to expect
         self.jumped = False  # set with a jump; whoever acts upon it resets it
+        self.by_arrival = False  # the timestamps are useless, and place nothing any more
         self._stamp: int | None = None
         self._anchor = (0, 0)  # media time and arrival that belong together
-        self._by_arrival = False
 
     def advance(self, timestamp: int, mono_us: int) -> bool:
         """Move on to the frame with this RTP timestamp and arrival; returns whether it is shown after all before it."""
@@ -39,7 +39,7 @@ class MediaTime:
         step = signed_ticks(timestamp, self._stamp)
         waited = us_to_ticks(mono_us - self.mono_us)
         self._stamp, self.mono_us = timestamp, mono_us
-        if self._by_arrival:
+        if self.by_arrival:
             step = max(waited, 1) + self.peak - self.time
         elif step < -REORDER or (step > JUMP and waited < step // 2):
             # The clock jumped: go on where arrival says.
@@ -48,7 +48,7 @@ class MediaTime:
         elif step > max(REORDER, 4 * self.duration):
             self.silence = step - self.duration
         elif abs(self.time + step - self._anchor[0] - us_to_ticks(mono_us - self._anchor[1])) > DRIFT:
-            self._by_arrival = True  # a clock that stands still or runs at another rate places nothing
+            self.by_arrival = True  # a clock that stands still or runs at another rate places nothing
             self._jump(mono_us)
         self.time += step
         if self.time <= self.peak:

@@ -68,7 +68,7 @@ def test_a_whole_file_is_read_back_as_it_was_written() -> None:
     assert found is not None
     assert (found.length, found.start_us, found.duration_us) == (len(content), START_US, 5 * SECOND)
     assert (found.frames, found.keyframes) == (tape.end.frames, tape.end.keyframes) == (125, 5)
-    assert (found.codec, found.width, found.height) == (tape.picture.codec, 320, 180)
+    assert (found.codec, found.width, found.height) == (tape.codec, 320, 180)
     assert fmp4.random_access(found.points) == tape.end.index, "so that a recovered file seeks like any other"
 
 

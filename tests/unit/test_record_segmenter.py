@@ -104,7 +104,7 @@ def test_new_parameter_sets_begin_a_new_segment() -> None:
     recording.play(changed, at_us)
     tapes = recording.finish()
     assert len(tapes) == 2
-    assert tapes[0].picture.level != tapes[1].picture.level
+    assert tapes[0].codec != tapes[1].codec
 
 
 # --- the camera's clock --------------------------------------------------------------------------------------------
