@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from edged.record.assignment import AssignedStream
-from edged.record.errors import BadStream, Closed, Stalled, StreamFailed, Unreachable
+from edged.record.errors import BadStream, Closed, Stalled, Unreachable
 from edged.record.replies import Replies, find_reply
 from edged.record.rtsp import Conversation, LeftSession, Playing, Redirected, RtspClient
 from edged.record.tls import Trust
@@ -29,7 +29,7 @@ OPENING_SECONDS = 20.0  # for the whole conversation, however many replies keep 
 GOODBYE_SECONDS = 1.0
 REDIRECTIONS = 3
 MESSAGE_LIMIT = 60  # of one conversation; a straight one takes four, with logins and odd requests a dozen
-LEFT_TRIES = 3  # a camera that ends the connection over a session it forgot is not asked for ever
+LEFT_TRIES = 3  # how often an unconfirmed TEARDOWN is sent again
 _PORTS = {"rtsp": 554, "rtsps": 322}
 
 Resolve = Callable[[str, int], Awaitable[tuple[int, tuple[str | int, ...]]]]  # host, port -> (family, address)
@@ -108,8 +108,9 @@ class Caller:
             conversation = client.open(new_ports if self._stream.transport == "udp" else None, left)
             try:
                 playing, early = await _converse(sock, client, conversation)
-            except BaseException:
-                if left is not None and self._left_tries < LEFT_TRIES:
+            except BaseException as error:
+                # A camera that ends the connection over a session it forgot is not asked again.
+                if left is not None and not isinstance(error, Closed) and self._left_tries < LEFT_TRIES:
                     self._left, self._left_tries = left, self._left_tries + 1
                 raise
             self._left_tries = 0
@@ -147,7 +148,7 @@ class Caller:
     ) -> None:
         session = client.left()
         try:
-            if session is not None and not await _say_goodbye(sock, client, seconds, over_udp=bool(ports)):
+            if session is not None and not await _say_goodbye(sock, client, seconds):
                 self._left = session
         finally:
             _close(sock, ports)
@@ -158,28 +159,19 @@ async def say_teardown(connection: Connection) -> None:
     await send(connection.sock, connection.client.teardown())
 
 
-async def _say_goodbye(sock: ControlSocket, client: RtspClient, seconds: float, *, over_udp: bool) -> bool:
-    """Whether the camera is known to have ended the session: it said so, or it knows that the connection is gone.
-
-    Over UDP the end of the connection need not be the end of the session.
-    """
+async def _say_goodbye(sock: ControlSocket, client: RtspClient, seconds: float) -> bool:
+    """Whether the camera answered that the session has ended. The end of the connection alone says nothing."""
     received = bytearray()
-    with contextlib.suppress(TimeoutError):
+    with contextlib.suppress(TimeoutError, OSError):
         async with asyncio.timeout(seconds):
-            try:
-                await send(sock, client.teardown())
-                while chunk := await receive(sock):
-                    received += chunk
-                    while (message := find_reply(received)) is not None:
-                        try:
-                            await send(sock, client.on_message(message))  # more only where the nonce had grown old
-                        except Closed:
-                            return True
-                return not over_udp
-            except (ConnectionResetError, BrokenPipeError):
-                return not over_udp
-            except (OSError, StreamFailed):
-                return False
+            await send(sock, client.teardown())
+            while chunk := await receive(sock):
+                received += chunk
+                while (message := find_reply(received)) is not None:
+                    try:
+                        await send(sock, client.on_message(message))  # more only where the nonce had grown old
+                    except Closed:
+                        return True
     return False
 
 

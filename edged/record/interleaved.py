@@ -18,6 +18,8 @@ from edged.record.rtsp_message import Message, parse_message
 OnPacket = Callable[[memoryview, int, int, int, int], None]  # data, start, stop, wall_us, mono_us
 
 GARBAGE_LIMIT = 256 * 1024  # bytes in a row that are no frame: by then a camera of 4 Mbit/s made no sense for 0.5 s
+SLOW_LIMIT = 20_000  # packets of one portion that are no fragments; two seconds of any camera have a tenth of that
+_SEARCH = 4096  # bytes looked through at once for the next frame
 _DOLLAR = 0x24
 _RTP_HEAD = struct.Struct(">BBHBB")
 
@@ -71,6 +73,7 @@ class InterleavedReader:
         overhead = size - 4
         buffer = video.buffer
         rtp_head, plain = self._rtp_head, self._plain
+        slow = 0
         while start < end:
             stamp, middle, expected = video.stamp, video.middle, video.next_number
             out, fill = buffer.view, buffer.fill
@@ -107,6 +110,9 @@ class InterleavedReader:
             if stop == start:
                 break
             start = stop
+            slow += 1
+            if slow > SLOW_LIMIT:
+                raise BadStream("the camera floods the recorder with tiny packets")
         return start
 
     def _one(self, data: memoryview, start: int, end: int, wall_us: int, mono_us: int) -> int:
@@ -114,7 +120,7 @@ class InterleavedReader:
         if start >= end:
             return start
         if self._garbage:
-            found = self._next_frame(bytes(data[start:end]))
+            found = self._next_frame(bytes(data[start : min(end, start + _SEARCH)]))
             if found or end - start < _RTP_HEAD.size:
                 return self._pass_over(start, start + found)
             self._garbage = 0

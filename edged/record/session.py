@@ -24,6 +24,7 @@ STALL_US = 10 * SECOND  # without a whole frame
 KEYFRAME_US = 120 * SECOND  # smart codecs stretch their GOPs to a minute; none stretches them further
 SCRATCH_BYTES = 1024 * 1024 + 128 * 1024  # one read, in front of which the rest of the last one fits
 _ROUNDS = 2  # reads of one socket on one tick, so that a flood from one camera does not starve the others
+_MESSAGE_LIMIT = 200  # on one tick; a camera says something every half minute
 _OUTGOING_LIMIT = 64 * 1024
 
 
@@ -113,11 +114,13 @@ class Session:
         self._frame_mono_us = now_mono_us
         self._no_keyframe_since_us: int | None = now_mono_us
         self._packets_counted = self._lost_counted = 0
+        self._messages = 0
 
     def drain(self, scratch: memoryview, now_us: int, now_mono_us: int) -> None:
         """Take what has arrived. `scratch` is anybody's between calls. Raises StreamFailed: the session is over."""
         if reason := self._fenced():
             raise VolumeFenced(f"the volume is fenced: {reason}")
+        self._messages = 0
         try:
             # First what the media ports hold: the connection's end is the session's.
             self._drain_lanes(scratch, now_us, now_mono_us)
@@ -206,6 +209,9 @@ class Session:
             self._segmenter.sender_report(*report)
 
     def _message(self, message: Message) -> None:
+        self._messages += 1
+        if self._messages > _MESSAGE_LIMIT:
+            raise BadStream("the camera floods the recorder with messages")
         self._outgoing += self._client.on_message(message)
 
     def _speak(self, now_mono_us: int) -> None:
