@@ -45,6 +45,14 @@ OUTAGE_ROWS = (
 )
 LEDGER = "INSERT {how} INTO ledger VALUES ({seq}, 1, 'daemon_start', '{{}}', zeroblob(32))"
 LEDGER_ROWS = (LEDGER.format(how="", seq=1), LEDGER.format(how="", seq=2))
+NODE = "INSERT {how} INTO ledger_node VALUES (4, {number}, zeroblob(32))"
+HEAD = "INSERT {how} INTO ledger_checkpoint VALUES ({size}, 1, 'head')"
+TREE_ROWS = (
+    *LEDGER_ROWS,
+    "INSERT INTO ledger_topic VALUES ('camera/cam-1', 1)",
+    NODE.format(how="", number=0),
+    HEAD.format(how="", size=5),
+)
 
 
 class Attempt(NamedTuple):
@@ -174,6 +182,14 @@ ATTEMPTS = {
     ),
     "I3 rewrite the ledger": Attempt("ledger_fixed", "UPDATE ledger SET body = '[]'", LEDGER_ROWS),
     "I3 cut the ledger": Attempt("ledger_kept", "DELETE FROM ledger WHERE seq = 2", LEDGER_ROWS),
+    "I3 misname a ledger entry": Attempt("ledger_topic_fixed", "UPDATE ledger_topic SET topic = 'x'", TREE_ROWS),
+    "I3 hide a ledger entry": Attempt("ledger_topic_kept", "DELETE FROM ledger_topic", TREE_ROWS),
+    "I3 a hole in the tree": Attempt("ledger_node_append", NODE.format(how="", number=7), TREE_ROWS),
+    "I3 rewrite the tree": Attempt("ledger_node_fixed", "UPDATE ledger_node SET hash = randomblob(32)", TREE_ROWS),
+    "I3 cut the tree": Attempt("ledger_node_kept", "DELETE FROM ledger_node", TREE_ROWS),
+    "I3 sign a smaller head": Attempt("ledger_checkpoint_append", HEAD.format(how="", size=4), TREE_ROWS),
+    "I3 rewrite a signed head": Attempt("ledger_checkpoint_fixed", "UPDATE ledger_checkpoint SET note = ''", TREE_ROWS),
+    "I3 forget a signed head": Attempt("ledger_checkpoint_kept", "DELETE FROM ledger_checkpoint", TREE_ROWS),
     "I5 move a deadline": Attempt("outage_deadline_guard", "UPDATE outage SET report_due_us = 99999", OUTAGE_ROWS),
     "I5 move an attendance deadline": Attempt(
         "outage_deadline_guard", "UPDATE outage SET attend_due_us = 99999", OUTAGE_ROWS
