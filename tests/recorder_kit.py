@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from edged.archive import journal
 from edged.archive.layout import parse_segment_path
@@ -51,10 +51,24 @@ class Site:
         self.volumes[name] = volume
 
     def record(
-        self, camera: str, url: str, *, username: str = "admin", password: str = "secret", volume: str = "v1"
+        self,
+        camera: str,
+        url: str,
+        *,
+        username: str = "admin",
+        password: str = "secret",
+        volume: str = "v1",
+        **options: Any,
     ) -> None:
+        """`options` are further fields of AssignedStream."""
         self.streams[camera] = AssignedStream(
-            camera=camera, stream=StreamKind.MAIN, url=url, username=username, password=password, volume=volume
+            camera=camera,
+            stream=StreamKind.MAIN,
+            url=url,
+            username=username,
+            password=password,
+            volume=volume,
+            **options,
         )
 
     def assign(self) -> None:
