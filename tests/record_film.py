@@ -6,14 +6,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edged.model import Cause
+from edged.record.audio import AudioReceiver
 from edged.record.buffers import FrameBuffer, Shelf
 from edged.record.formats import VideoFormat
-from edged.record.h264_depacketize import H264Depacketizer
-from edged.record.interleaved import InterleavedReader
+from edged.record.interleaved import InterleavedReader, OnPacket
 from edged.record.quirks import Quirk
 from edged.record.rtp import us_to_ticks
 from edged.record.rtsp_message import Message
+from edged.record.sdp import AudioTrack, Codec, VideoTrack
 from edged.record.segmenter import Lengths, SegmentEnd, Segmenter, SegmentStart
+from edged.record.tracks import audio_format, video_receiver
 from simulators.clip import Clip, ClipSpec, make_clip
 from simulators.packets import Mark, render
 
@@ -24,8 +26,23 @@ START_MONO_US = 5_000 * SECOND
 FRAME_TICKS = 3600
 
 
-def film(gop: int = 25) -> Clip:
-    return make_clip(ClipSpec(width=320, height=180, gop=gop, bitrate=300_000))
+JPEG_TYPE = 26
+AUDIO_CHANNEL = 2
+_CODECS = {"h264": Codec.H264, "h265": Codec.H265, "mjpeg": Codec.JPEG}
+
+
+def film(gop: int = 25, codec: str = "h264", bframes: int = 0) -> Clip:
+    size = (320, 184) if codec == "mjpeg" else (320, 180)
+    bitrate = 3_000_000 if codec == "mjpeg" else 300_000
+    return make_clip(ClipSpec(width=size[0], height=size[1], gop=gop, bitrate=bitrate, codec=codec, bframes=bframes))
+
+
+def track_of(clip: Clip, sets: Sequence[bytes] | None = None) -> VideoTrack:
+    """The track that a description of `clip` gives, with these parameter sets or its own."""
+    codec = _CODECS[clip.spec.codec]
+    own = tuple(one for one in (clip.vps, clip.sps, clip.pps) if one)
+    payload_type = JPEG_TYPE if codec is Codec.JPEG else TYPE
+    return VideoTrack(None, None, payload_type, own if sets is None else tuple(sets), codec)
 
 
 @dataclass(slots=True)
@@ -43,7 +60,8 @@ def show(clip: Clip, count: int, *, first: int = 0, sequence: int = 65_000, stam
     shown = []
     for counter in range(first, first + count):
         template = clip.frames[counter % len(clip.frames)]
-        ticks = (stamp + (counter - first) * FRAME_TICKS) & 0xFFFF_FFFF
+        age = clip.ages[counter % len(clip.frames)] if clip.ages else 0
+        ticks = (stamp + (counter - first - age) * FRAME_TICKS) & 0xFFFF_FFFF
         mark = Mark(counter, START_US + counter * 40_000, 1)
         data = render(template, mark, sequence=sequence & 0xFFFF, timestamp=ticks, ssrc=7, channel=0)
         sequence += len(template.starts)
@@ -81,13 +99,14 @@ class Unit:
 class Receiver:
     """Interleaved bytes in any portions; units, reports and messages out."""
 
-    def __init__(self, sets: Sequence[bytes] = ()) -> None:
+    def __init__(self, sets: Sequence[bytes] = (), codec: Codec = Codec.H264) -> None:
         self.units: list[Unit] = []
         self.messages: list[Message] = []
         self.reports: list[bytes] = []
         self.buffer = FrameBuffer(Shelf())
         self.quirks: set[Quirk] = set()
-        self.video = H264Depacketizer(TYPE, sets, self.buffer, self._unit, self.quirks.add)
+        track = VideoTrack(None, None, TYPE, tuple(sets), codec)
+        self.video = video_receiver(track, self.buffer, self._unit, self.quirks.add)
         self._reader = InterleavedReader(
             self.video, TYPE, 0, {1: self._report}, on_message=self._message, on_quirk=self.quirks.add
         )
@@ -152,6 +171,7 @@ class Recording:
         fragment_s: float = 2.0,
         stagger: float = 1.0,
         sets: Sequence[bytes] | None = None,
+        audio: AudioTrack | None = None,
     ) -> None:
         self.tapes: list[Tape] = []
         self.losses: list[LossSaid] = []
@@ -159,12 +179,18 @@ class Recording:
         self.full = False
         self.clock_offset_us = 0
         self.buffer = FrameBuffer(Shelf())
-        given = (clip.sps, clip.pps) if sets is None else sets
+        track = track_of(clip, sets)
         self.quirks: list[Quirk] = []
-        self.video = H264Depacketizer(TYPE, given, self.buffer, self._unit, self.quirk)
-        self._reader = InterleavedReader(self.video, TYPE, 0, {}, on_message=lambda message: None, on_quirk=self.quirk)
+        self.video = video_receiver(track, self.buffer, self._unit, self.quirk)
         lengths = Lengths(us_to_ticks(round(segment_s * SECOND)), us_to_ticks(round(fragment_s * SECOND)))
-        self.segmenter = Segmenter(self, lengths, stagger)
+        self.segmenter = Segmenter(self, lengths, stagger, audio_format(audio, self.quirk))
+        others: dict[int, OnPacket] = {}
+        if audio is not None:
+            self.audio = AudioReceiver(audio, self.segmenter.sound, self.quirk)
+            others[AUDIO_CHANNEL] = self.audio.packet
+        self._reader = InterleavedReader(
+            self.video, track.payload_type, 0, others, on_message=lambda message: None, on_quirk=self.quirk
+        )
 
     def play(self, shown: Sequence[Shown], start_us: int = START_US, every_us: int = 40_000) -> int:
         """Each frame arrives whole, one after another; returns the arrival after the last."""

@@ -56,6 +56,7 @@ class Depacketizer(ABC):
     )
     # "$", channel, length | V P X CC M PT, sequence number | timestamp, SSRC | what a continuing payload begins with
     beginning: ClassVar[struct.Struct] = struct.Struct(">HHHHQH")
+    nothing: ClassVar[int | bytes] = NONE  # what no payload begins with
 
     def __init__(self, payload_type: int, buffer: FrameBuffer, on_unit: OnUnit, on_quirk: OnQuirk) -> None:
         self._on_unit = on_unit
@@ -64,7 +65,7 @@ class Depacketizer(ABC):
         self.buffer = buffer
         self.unit_start = 0
         self.open_at = NONE  # where the part begins that further packets continue
-        self.middle: int | bytes = NONE  # the beginning of a payload that continues it
+        self.middle = self.nothing  # the beginning of a payload that continues it
         self.stamp = NONE  # timestamp and SSRC of the open unit, as one 64-bit number
         self.next_number = NONE
         self.wall_us = 0  # arrival of the open unit's first packet
@@ -144,12 +145,8 @@ class Depacketizer(ABC):
         """A part that will not be completed leaves."""
         if self.open_at != NONE:
             self.buffer.fill = self.open_at
-            self.open_at = NONE
+            self.open_at, self.middle = NONE, self.nothing
             self._torn = True
-        self._forget_middle()
-
-    def _forget_middle(self) -> None:
-        self.middle = NONE
 
     def _tear(self) -> None:
         self._drop_open()

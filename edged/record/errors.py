@@ -59,7 +59,7 @@ class BadStream(StreamFailed, TryAgain):
 
     cause = Cause.PROTOCOL
     code = "REC-026"
-    hint = "set the camera's stream to H.264 over RTSP/TCP; if it is, its firmware breaks the protocol"
+    hint = "set the camera's stream to H.264, H.265 or MJPEG; if it is, its firmware breaks the protocol"
 
 
 class VolumeFenced(StreamFailed, TryAgain):

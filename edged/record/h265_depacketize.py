@@ -24,7 +24,6 @@ from edged.record.quirks import OnQuirk
 _LENGTH_AND_HEADER = struct.Struct(">IBB")
 _AP, _FU = 48, 49
 _HEADER = 2  # bytes of a NAL unit's header
-_NOTHING = b""
 
 
 class H265Depacketizer(NalDepacketizer):
@@ -32,6 +31,7 @@ class H265Depacketizer(NalDepacketizer):
 
     __slots__ = ("pps", "sps", "vps")
     beginning = struct.Struct(">HHHHQ3s")
+    nothing = b""
 
     def __init__(
         self,
@@ -44,7 +44,6 @@ class H265Depacketizer(NalDepacketizer):
         super().__init__(payload_type, buffer, on_unit, on_quirk)
         self.vps = self.sps = b""
         self.pps: tuple[bytes, ...] = ()
-        self.middle = _NOTHING
         for one in parameter_sets:
             self._learn(unit_type(one[0]), one)
 
@@ -79,9 +78,6 @@ class H265Depacketizer(NalDepacketizer):
         buffer.append(data[at + 3 : stop])
         if header & 0x40:
             self._complete()
-
-    def _forget_middle(self) -> None:
-        self.middle = _NOTHING
 
     def _note(self, start: int) -> None:
         nal_type = unit_type(self.buffer.view[start])

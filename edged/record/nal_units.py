@@ -40,8 +40,7 @@ class NalDepacketizer(Depacketizer):
 
     def _complete(self) -> None:
         """The fragmented NAL unit that is open has come to its end."""
-        start, self.open_at = self.open_at, NONE
-        self._forget_middle()
+        start, self.open_at, self.middle = self.open_at, NONE, self.nothing
         LENGTH.pack_into(self.buffer.view, start, self.buffer.fill - start - 4)
         self._note(start + 4)
 

@@ -175,7 +175,9 @@ def _add_attribute(media: _Media, name: str, value: str) -> None:
         return
     rest = words[1] if len(words) > 1 else ""
     if name == "rtpmap":
-        media.encodings.setdefault(int(number), _parse_encoding(rest))
+        known = media.encodings.get(int(number))
+        if known is None or known.name.upper() not in _VIDEO | _AUDIO:
+            media.encodings[int(number)] = _parse_encoding(rest)
     elif name == "fmtp":
         media.formats.setdefault(int(number), _parse_format(rest))
 
