@@ -16,6 +16,9 @@ declare -A provides=(
   [gstreamer1.0-plugins-bad]="gst-inspect-1.0 h264parse"
   [gstreamer1.0-plugins-ugly]="gst-inspect-1.0 x264enc"
   [gstreamer1.0-tools]="command -v gst-inspect-1.0"
+  [glib-networking]="/usr/bin/python3 -c 'from gi.repository import Gio; assert Gio.TlsBackend.get_default().supports_tls()'"
+  [vlc-bin]="command -v cvlc"
+  [vlc-plugin-base]="ls /usr/lib/*/vlc/plugins/stream_out/libstream_out_rtp_plugin.so"
 )
 missing=()
 for package in "${!provides[@]}"; do
