@@ -1,4 +1,4 @@
-"""What PyAV and ffprobe find in a file, whatever it holds. Shares nothing with the recorder."""
+"""What PyAV and ffprobe find in a file, whatever it holds, and what the recorder's own recovery would."""
 
 import json
 import subprocess
@@ -8,6 +8,7 @@ from typing import Any
 
 import av
 
+from edged.record.fmp4_read import Salvage, salvage
 from simulators import h265, mjpeg
 from simulators.judge import Frame
 from simulators.packets import read_mark
@@ -55,6 +56,11 @@ def probe(path: Path) -> Probe:
     )
 
 
+def salvage_bytes(content: bytes) -> Salvage | None:
+    """What recovery finds whole in a file of this content."""
+    return salvage(lambda at, count: content[at : at + count], len(content))
+
+
 def frames_in(path: Path) -> list[Frame]:
     """The marked access units of an H.264 or H.265 file, in decoding order; each must have one mark."""
     frames = []
@@ -87,7 +93,7 @@ def painted_frames(path: Path) -> list[Frame]:
     with av.open(str(path)) as container:
         for one in container.demux(container.streams.video[0]):
             for picture in one.decode():
-                plane = picture.planes[0]  # type: ignore[union-attr]
+                plane = picture.planes[0]
                 mark = mjpeg.read_picture(bytes(plane), plane.line_size, plane.width)
                 assert mark is not None
                 assert picture.pts is not None

@@ -11,14 +11,13 @@ from hypothesis import strategies as st
 
 from edged.record.errors import BadStream
 from edged.record.fmp4 import random_access
-from edged.record.fmp4_read import salvage
 from edged.record.h265 import describe, parse_sps
 from edged.record.quirks import Quirk
 from edged.record.sdp import Codec, find_video
 from simulators.h265 import read_mark
 from simulators.judge import check_gapless, decode_all
 from tests.record_film import FRAME_TICKS, SECOND, START_US, Receiver, Recording, Shown, film, packet, show
-from tests.record_judge import frames_in, probe
+from tests.record_judge import frames_in, probe, salvage_bytes
 
 SLICE, KEY = b"\x02\x01", b"\x26\x01"  # TRAIL_R, IDR_W_RADL
 
@@ -165,12 +164,12 @@ def test_i7_a_file_cut_anywhere_gives_its_whole_fragments(tmp_path: Path) -> Non
     content = b"".join(tape.pieces)
     ends = [sum(map(len, tape.pieces[: count + 1])) for count in range(len(tape.pieces))]
     for cut in sorted({*range(0, len(content), 1499), *ends}):
-        found = salvage(lambda at, count, cut=cut: content[at : min(at + count, cut)], cut)
+        found = salvage_bytes(content[:cut])
         whole = [end for end in ends if end <= cut]
         assert (found.length if found else None) == (whole[-1] if whole else None)
         if found:
             assert (found.codec, found.width, found.height) == (tape.codec, 320, 180)
-    found = salvage(lambda at, count: content[at : at + count], ends[2] + 3000)
+    found = salvage_bytes(content[: ends[2] + 3000])
     assert found is not None
     path = tmp_path / "cut.mp4"
     path.write_bytes(content[: found.length] + random_access(found.points))
