@@ -176,8 +176,10 @@ def name_limit(bad: Trial | None, cores: int) -> str:
         reasons.append("the simulated cameras' own event loop")
     if bad.machine > BUSY * cores:
         reasons.append(f"the {cores} cores, of which the cameras took {bad.fleet:.0%} and the recorder the rest")
+    if not reasons and "(disk)" in bad.error:
+        reasons.append("the volume's queue: the disk was too slow for it, or too many fragments came at one moment")
     if not reasons:
-        reasons.append("neither a core nor a thread: the disk, or moments in which a socket buffer was too small")
+        reasons.append("neither a core, nor a thread, nor the disk: moments in which a socket buffer was too small")
     return "; ".join(reasons) + f" ({bad.cameras} cameras: {bad.error})"
 
 
