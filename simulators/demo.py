@@ -242,7 +242,9 @@ class Story:
                 except CommandFailed:
                     cameras, outages = None, None
                 if cameras and outages:
-                    self._screen.show(cameras["cameras"], outages["outages"])
+                    # Other simulated fleets on this machine answer too; only ours let edged in.
+                    adopted = [camera for camera in cameras["cameras"] if camera["roster"] == "adopted"]
+                    self._screen.show(adopted, outages["outages"])
                 await asyncio.sleep(1.0)
 
         async with asyncio.TaskGroup() as group:
