@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import os
-import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -147,9 +145,12 @@ class Site:
             await task
 
     @asynccontextmanager
-    async def recorder_process(self) -> AsyncIterator[asyncio.subprocess.Process]:
-        """A recorder in a process of its own; killed where the block has not ended it."""
-        process = await asyncio.create_subprocess_exec(sys.executable, __file__, str(self.state), str(self.runtime))
+    async def recorder_process(self, *options: str) -> AsyncIterator[asyncio.subprocess.Process]:
+        """`edged recorder` in a process of its own; killed where the block has not ended it."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "edged", "recorder", "--id", RECORDER),
+            *("--state-dir", str(self.state), "--runtime-dir", str(self.runtime), *options),
+        )
         try:
             yield process
         finally:
@@ -169,22 +170,3 @@ async def until(probe: Callable[[], T], seconds: float = 15.0) -> T:
         assert time.monotonic() < deadline, f"not within {seconds} s"
         await asyncio.sleep(0.02)
     return found
-
-
-def main() -> None:
-    """`run_recorder` for the folders named on the command line, until SIGTERM."""
-    import logging
-
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr)
-
-    async def run() -> None:
-        stop = asyncio.Event()
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-        await run_recorder(RECORDER, Path(sys.argv[1]), Path(sys.argv[2]), SystemClock(), stop)
-
-    os.environ.pop("NOTIFY_SOCKET", None)
-    asyncio.run(run())
-
-
-if __name__ == "__main__":
-    main()

@@ -11,7 +11,8 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from edged import __version__
-from edged.app.child import RecorderChild
+from edged.app.child import children
+from edged.app.dealing import process_ids
 from edged.app.keeper import Keeper
 from edged.app.survey import Deletions, Survey, fresh_within_us
 from edged.app.watch import Watch
@@ -34,7 +35,6 @@ from edged.law.site import SiteLaw
 from edged.model import RecorderStatus
 from edged.outage.desk import OutageDesk
 from edged.outage.detect import Thresholds
-from edged.record.process import assignment_path
 from edged.record.status import status_socket_path
 from edged.report.api import Api
 from edged.report.feed import StateFeed
@@ -101,14 +101,20 @@ class House:
         self.progress = Progress(clock)
         # record
         self.stamper = Stamper(law, clock, config.site.place)
-        self.keeper = Keeper(
-            config, database, clock, volumes, assignment_path(recorder.state_dir, recorder.id), self.stamper.know
-        )
-        self.watch = Watch(clock, status_socket_path(recorder.runtime_dir, recorder.id))
-        self.child = None if external_recorder else RecorderChild(config, clock, log_level, self.watch.latest)
+        self.keeper = Keeper(config, database, clock, volumes, self.stamper.know)
+        processes = process_ids(recorder.id, recorder.processes)
+        self.watch = Watch(clock, {process: status_socket_path(recorder.runtime_dir, process) for process in processes})
+        self.children = [] if external_recorder else children(config, clock, log_level, self.watch.latest_of)
         # discover
         self.clients = OnvifClients(clock, self.keeper.login_for)
-        self.scout = Scout(config.discovery, clock, self.clients.port, self.keeper.found, known=self.keeper.known)
+        self.scout = Scout(
+            config.discovery,
+            clock,
+            self.clients.port,
+            self.keeper.found,
+            known=self.keeper.known,
+            sub=recorder.sub or any(camera.sub for camera in config.camera),
+        )
         # archive
         self.intake = Intake(database, clock, volumes, self.stamper, law.tz, self.progress.expect("intake", 120))
         # retain
@@ -151,6 +157,7 @@ class House:
             self.desk,
             self.deletions,
             status=self.watch.latest,
+            complete=self.watch.complete,
             tally=self.mqtt.tally if self.mqtt else None,
             lag_us=lambda: self.watchdog.lag_us,
             fresh_us=fresh_within_us(config),
@@ -187,9 +194,10 @@ class House:
                 def begin(name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
                     return tree.create_task(work, name=name)
 
-                if self.child is not None:
-                    begin("recorder", supervise("recorder", self.child.run, self.clock, backoff=Backoff(0.5, 10)))
-                begin("status", supervise("status", self.watch.listen, self.clock, backoff=Backoff(0.2, 1)))
+                for child in self.children:
+                    name = f"recorder {child.id}"
+                    begin(name, supervise(name, child.run, self.clock, backoff=Backoff(0.5, 10)))
+                begin("status", self.watch.listen())
                 begin("watchdog", self.watchdog.run())
                 await self.survey.look()
                 async with self.api:
@@ -232,9 +240,9 @@ class House:
         await supervise("sweep", self.sweep.run, self.clock, backoff=Backoff(10, 600))
 
     async def _farewell(self) -> None:
-        """End the recorder that is ours, and index what it sealed on its way out."""
-        if self.child is not None:
-            await self.child.stop()
+        """End the recorders that are ours, and index what they sealed on their way out."""
+        if self.children:
+            await asyncio.gather(*(child.stop() for child in self.children))
             await self.intake.catch_up()
 
     def _mqtt(self) -> MqttReporter | None:

@@ -1,6 +1,6 @@
-"""Keeps the roster and, from it, the recorder's desired state.
+"""Keeps the roster and, from it, the recorders' desired state.
 
-Whatever changes the roster (a camera found, adopted, moved, removed; the configuration at start) ends here, and the
+Whatever changes the roster (a camera found, adopted, moved, removed; the configuration at start) ends here, and an
 assignment is written again only where it differs.
 """
 
@@ -9,31 +9,29 @@ import dataclasses
 import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 
+from edged.app import assigning
+from edged.app.dealing import MOST, process_ids
 from edged.archive import roster
 from edged.archive.database import Database
 from edged.archive.roster import Camera, Place
-from edged.archive.volumes import Volume, free_space
+from edged.archive.volumes import Volume
 from edged.base.clock import Clock
 from edged.config import CameraConfig, Config, LoginConfig
 from edged.discover.found import Found, Known
 from edged.discover.port import Login
-from edged.model import CameraState, StreamKind
-from edged.record.assignment import (
-    AssignedStream,
-    AssignedVolume,
-    Assignment,
-    BadAssignment,
-    read_assignment,
-    write_assignment,
-)
+from edged.model import CameraState
+from edged.record.assignment import BadAssignment, read_assignment, write_assignment
+from edged.record.process import assignment_path
 
 log = logging.getLogger(__name__)
 
 
 class Keeper:
-    """One roster, one assignment. `place_known` hears the place of every camera before its footage is stamped."""
+    """One roster, an assignment for each recorder process.
+
+    `place_known` hears the place of every camera before its footage is stamped.
+    """
 
     def __init__(
         self,
@@ -41,14 +39,12 @@ class Keeper:
         database: Database,
         clock: Clock,
         volumes: Sequence[Volume],
-        assignment: Path,
         place_known: Callable[[str, Place], None],
     ) -> None:
         self._config = config
         self._database = database
         self._clock = clock
         self._volumes = volumes
-        self._path = assignment
         self._place_known = place_known
         self._configured = {camera.id: camera for camera in config.camera}
         self._one_at_a_time = asyncio.Lock()
@@ -118,7 +114,7 @@ class Keeper:
                     at_us=now_us,
                     name=camera.name,
                     volume=self._volume_no(camera),
-                    details={"stream_uri": camera.url},
+                    details={"stream_uri": camera.url, "sub_stream_uri": camera.sub_url or ""},
                 )
                 roster.adopt(connection, camera.id, now_us, "configuration")
         for known in roster.cameras(connection, CameraState.ADOPTED):
@@ -137,6 +133,7 @@ class Keeper:
                 "address": found.address,
                 "xaddr": found.xaddr,
                 "stream_uri": found.stream_uri,
+                "sub_stream_uri": found.sub_stream_uri,
                 "manufacturer": found.manufacturer,
                 "model": found.model,
                 "firmware": found.firmware,
@@ -167,57 +164,33 @@ class Keeper:
             self.cameras = tuple(await self._database.write(self._place_on_volumes))
             for camera in self.cameras:
                 self._place_known(camera.id, self.place_of(camera.id))
-            # On the index's thread, because the file lies on the same disk and is synced.
-            await self._database.read(lambda _: self._write_assignment())
+            # On the index's thread, because the files lie on the same disk and are synced.
+            await self._database.read(lambda _: self._write_assignments())
 
     def _place_on_volumes(self, connection: sqlite3.Connection) -> list[Camera]:
-        """Give each adopted camera a volume, the emptiest one, and leave it there as long as it can be used."""
-        usable = {volume.no: volume for volume in self._volumes if not volume.fenced}
-        for camera in roster.cameras(connection, CameraState.ADOPTED):
-            if camera.volume not in usable and usable:
-                emptiest = max(usable.values(), key=_free)
-                connection.execute("UPDATE camera SET volume = ? WHERE no = ?", (emptiest.no, camera.no))
+        """Give each adopted camera a volume, and leave it there as long as that can be used."""
+        usable = [volume for volume in self._volumes if not volume.fenced]
+        adopted = roster.cameras(connection, CameraState.ADOPTED)
+        for camera_no, volume_no in assigning.place(adopted, assigning.free_bytes(usable)):
+            connection.execute("UPDATE camera SET volume = ? WHERE no = ?", (volume_no, camera_no))
         return roster.cameras(connection)
 
-    def _write_assignment(self) -> None:
+    def _write_assignments(self) -> None:
         recorder = self._config.recorder
-        usable = {volume.no: volume for volume in self._volumes if not volume.fenced}
-        wanted = Assignment(
-            generation=0,
-            recorder=recorder.id,
-            segment_seconds=recorder.segment,
-            fragment_seconds=recorder.fragment,
-            sync_seconds=recorder.sync,
-            volumes=tuple(
-                AssignedVolume(id=volume.id, path=str(volume.path), uuid=volume.uuid) for volume in usable.values()
-            ),
-            streams=tuple(
-                self._stream(camera, usable[camera.volume].id)
-                for camera in self.cameras
-                if camera.state is CameraState.ADOPTED and camera.volume in usable and camera.details.get("stream_uri")
-            ),
-        )
-        try:
-            current = read_assignment(self._path)
-        except (FileNotFoundError, BadAssignment):
-            current = None
-        if current is None or dataclasses.replace(current, generation=0) != wanted:
-            generation = 1 if current is None else current.generation + 1
-            write_assignment(self._path, dataclasses.replace(wanted, generation=generation))
-            log.info("assignment %d: %d streams", generation, len(wanted.streams))
-
-    def _stream(self, camera: Camera, volume: str) -> AssignedStream:
-        login = self._login(camera.id)
-        return AssignedStream(
-            camera=camera.id,
-            stream=StreamKind.MAIN,
-            url=str(camera.details["stream_uri"]),
-            username=login.username if login else "",
-            password=login.read_password() if login else "",
-            volume=volume,
-        )
-
-
-def _free(volume: Volume) -> int:
-    space = free_space(volume.path)
-    return 0 if space is None else space.free
+        wanted = assigning.assignments(self._config, self.cameras, self._volumes, self._login)
+        for process in process_ids(recorder.id, MOST):
+            path = assignment_path(recorder.state_dir, process)
+            assignment = wanted.get(process)
+            if assignment is None:
+                # From when there were more processes: it must not go on recording what others record now.
+                if not path.exists():
+                    continue
+                assignment = dataclasses.replace(wanted[recorder.id], recorder=process, volumes=(), streams=())
+            try:
+                current = read_assignment(path)
+            except (FileNotFoundError, BadAssignment):
+                current = None
+            if current is None or dataclasses.replace(current, generation=0) != assignment:
+                generation = 1 if current is None else current.generation + 1
+                write_assignment(path, dataclasses.replace(assignment, generation=generation))
+                log.info("recorder %s: assignment %d has %d streams", process, generation, len(assignment.streams))

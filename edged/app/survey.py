@@ -61,11 +61,15 @@ class Survey:
         deletions: Deletions,
         *,
         status: Callable[[], RecorderStatus | None],
+        complete: Callable[[], bool],
         tally: Tally | None,
         lag_us: Callable[[], int],
         fresh_us: int,
     ) -> None:
-        """`fresh_us` is how far behind the present a recording camera's last committed frame may be."""
+        """`complete` says whether every recorder process answers.
+
+        `fresh_us` is how far behind the present a recording camera's last committed frame may be.
+        """
         self._config = config
         self._database = database
         self._clock = clock
@@ -74,6 +78,7 @@ class Survey:
         self._desk = desk
         self._deletions = deletions
         self._status = status
+        self._complete = complete
         self._tally = tally
         self._lag_us = lag_us
         self._fresh_us = fresh_us
@@ -110,7 +115,7 @@ class Survey:
             recorder=self._config.recorder.id,
             version=__version__,
             started_us=self._started_us,
-            recorder_online=status is not None,
+            recorder_online=self._complete(),
             cameras=tuple(
                 self._camera(camera, streams.get(camera.id), open_by_camera.get(camera.id), now)
                 for camera in self._kept.cameras

@@ -27,9 +27,15 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "recorder",
         help="the recorder: camera streams to disk, and nothing else",
         description="Records what <state-dir>/assignment-<id>.json asks for. Needs neither the controller, the "
-        "database nor the broker; follows the file when it changes.",
+        "database nor the broker; follows the file when it changes. On SIGHUP it starts a successor "
+        "and hands over to it.",
     )
     recorder.add_argument("--id", default="nvr", help="the recorder's id, recorder.id in the configuration")
+    recorder.add_argument(
+        "--takeover",
+        action="store_true",
+        help="take over from the recorder that runs under this id, stream by stream, as after an upgrade",
+    )
     recorder.add_argument("--state-dir", type=Path, default=Path("/var/lib/edged"), metavar="DIR")
     recorder.add_argument("--runtime-dir", type=Path, default=Path("/run/edged"), metavar="DIR")
     _log_option(recorder)
@@ -69,7 +75,7 @@ def _recorder(arguments: argparse.Namespace) -> int:
     from edged.record.main import run_recorder_process
 
     set_up_logging(arguments.log_level)
-    return run_recorder_process(arguments.id, arguments.state_dir, arguments.runtime_dir)
+    return run_recorder_process(arguments.id, arguments.state_dir, arguments.runtime_dir, takeover=arguments.takeover)
 
 
 def _check(arguments: argparse.Namespace) -> int:

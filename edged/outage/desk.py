@@ -79,11 +79,14 @@ class OutageDesk:
 
     # --- looking --------------------------------------------------------------------------------------------------
 
-    async def observe(self, status: RecorderStatus | None) -> tuple[Change, ...]:
+    async def observe(
+        self, status: RecorderStatus | None, reaches: Callable[[str], bool] = lambda _: True
+    ) -> tuple[Change, ...]:
         """Judge every adopted camera by the recorder's latest status; None while it cannot be reached.
 
-        Call it once a second. The same status given again and again counts as unreachable. Returns the changes, which
-        `on_change` has been told.
+        Call it once a second. The same status given again and again counts as unreachable. Where several processes
+        record, `status` is theirs together and `reaches` says of a camera whether its own process is there: one that
+        died is no word about the cameras of the others. Returns the changes, which `on_change` has been told.
         """
         async with self._lock:
             now_us, mono_us = self._clock.wall_us(), self._clock.monotonic_us()
@@ -93,7 +96,7 @@ class OutageDesk:
             self._heard |= alive
             streams = {s.camera: s for s in status.streams if s.stream is book.STREAM} if status and alive else {}
             detectors = await self._watching(now_us)
-            found = _look(detectors, streams, alive, now_us, mono_us)
+            found = _look(detectors, streams, lambda camera: alive and reaches(camera), now_us, mono_us)
             found += [(camera, _Withdrawn()) for camera in self._open if camera not in detectors]
             changes = await self._write(self._settle, found, now_us, mono_us) if found else []
             self._detectors = detectors
@@ -282,12 +285,16 @@ class OutageDesk:
 
 
 def _look(
-    detectors: dict[str, Detector], streams: dict[str, StreamStatus], alive: bool, now_us: int, mono_us: int
+    detectors: dict[str, Detector],
+    streams: dict[str, StreamStatus],
+    alive: Callable[[str], bool],
+    now_us: int,
+    mono_us: int,
 ) -> list[tuple[str, Happening | _Withdrawn]]:
     return [
         (camera, what)
         for camera, detector in detectors.items()
-        for what in detector.observe(now_us, mono_us, streams.get(camera), alive)
+        for what in detector.observe(now_us, mono_us, streams.get(camera), alive(camera))
         if isinstance(what, Opened | Good | Flapped | Sustained)
     ]
 

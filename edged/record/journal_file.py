@@ -1,5 +1,10 @@
-"""The journal as a file: appended to by the volume's writer thread, read back when a recorder starts."""
+"""The journal as a file: appended to by the volume's writer thread, read back when a recorder starts.
 
+A recorder and its successor append to the one file for a while. Each line is one write at the file's end, under a
+lock, and behind a whole line: what a crash or a full disk left of another's line never swallows the next.
+"""
+
+import fcntl
 import logging
 import os
 import re
@@ -33,9 +38,14 @@ class JournalFile:
             self._open(path)
         line = journal.encode(fact)
         self._dirty = True
-        # One write: what a crash leaves of a line is at most its beginning.
-        if os.write(self._fd, line) != len(line):
-            raise OSError("the journal's line was written in part only")
+        fcntl.flock(self._fd, fcntl.LOCK_EX)
+        try:
+            self._mend()
+            # One write: what a crash leaves of a line is at most its beginning.
+            if os.write(self._fd, line) != len(line):
+                raise OSError("the journal's line was written in part only")
+        finally:
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
 
     def sync(self) -> None:
         """Make every line durable."""
@@ -63,15 +73,18 @@ class JournalFile:
         make_folder(full.parent)
         fd = os.open(full, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
         try:
-            size = os.fstat(fd).st_size
-            if size and os.pread(fd, 1, size - 1) != b"\n":
-                log.warning("the journal of %s ends in a torn line, which is left as it is", full.stem)
-                os.write(fd, b"\n")
             sync_folder(full.parent)
         except BaseException:
             os.close(fd)
             raise
         self._fd, self._path = fd, path
+
+    def _mend(self) -> None:
+        """End a torn line."""
+        size = os.fstat(self._fd).st_size
+        if size and os.pread(self._fd, 1, size - 1) != b"\n":
+            log.warning("the journal of %s ends in a torn line, which is left as it is", self._path and self._path.stem)
+            os.write(self._fd, b"\n")
 
 
 def recent_days(volume: Path) -> list[Path]:

@@ -1,10 +1,11 @@
 """`edged recorder` as a process: signals and exit codes."""
 
 import asyncio
-import fcntl
 import logging
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 from edged.base.clock import SystemClock
@@ -13,40 +14,46 @@ from edged.record.process import run_recorder
 log = logging.getLogger(__name__)
 
 
-def run_recorder_process(recorder_id: str, state_dir: Path, runtime_dir: Path) -> int:
+def run_recorder_process(recorder_id: str, state_dir: Path, runtime_dir: Path, *, takeover: bool = False) -> int:
     """Record until SIGTERM or SIGINT; a second signal ends at once. Returns 0.
+
+    SIGHUP starts a successor from what is installed now, which takes over from this process (`takeover`).
 
     Raises AlreadyRunning, StateUnusable.
     """
-    asyncio.run(_serve(recorder_id, state_dir, runtime_dir))
+    successor = [
+        *(sys.executable, "-m", "edged", "recorder", "--takeover", "--id", recorder_id),
+        *("--state-dir", str(state_dir), "--runtime-dir", str(runtime_dir)),
+        *("--log-level", logging.getLevelName(logging.getLogger().getEffectiveLevel()).lower()),
+    ]
+    asyncio.run(_serve(recorder_id, state_dir, runtime_dir, takeover, successor))
     return 0
 
 
-def is_running(state_dir: Path, recorder_id: str) -> bool:
-    """Whether a recorder process of this id is alive: it holds its lock as long as it lives. Raises OSError."""
-    try:
-        fd = os.open(state_dir / f"recorder-{recorder_id}.lock", os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(fd)
-    return False
-
-
-async def _serve(recorder_id: str, state_dir: Path, runtime_dir: Path) -> None:
+async def _serve(recorder_id: str, state_dir: Path, runtime_dir: Path, takeover: bool, successor: list[str]) -> None:
     stop = asyncio.Event()
+    asked = False
 
     def asked_to_stop() -> None:
-        if stop.is_set():
+        nonlocal asked
+        if asked:
             log.warning("second signal: leaving at once; what is open is recovered at the next start")
             os._exit(130)
+        asked = True
         stop.set()
+
+    def asked_to_be_succeeded() -> None:
+        log.info("starting a successor")
+        # A plain child, which outlives this process. The service manager's watchdog is for whoever it calls the main
+        # process, which the successor becomes.
+        environment = {name: value for name, value in os.environ.items() if name != "WATCHDOG_PID"}
+        try:
+            subprocess.Popen(successor, stdin=subprocess.DEVNULL, env=environment, start_new_session=True)
+        except OSError as error:
+            log.error("a successor cannot be started: %s", error.strerror)
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked_to_stop)
-    await run_recorder(recorder_id, state_dir, runtime_dir, SystemClock(), stop)
+    loop.add_signal_handler(signal.SIGHUP, asked_to_be_succeeded)
+    await run_recorder(recorder_id, state_dir, runtime_dir, SystemClock(), stop, takeover=takeover)

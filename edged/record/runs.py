@@ -1,11 +1,16 @@
 """The run counter: part of every segment's name, so that a clock that steps back can never reuse one.
 
 Runs are reserved on disk in blocks. Taking one within a block touches no disk, so a clock that jumps while the state
-folder hangs does not hold up recording (I6); a crash skips what is left of the block.
+folder hangs does not hold up recording (I6); a crash skips what is left of the block. A recorder and its successor
+reserve from the one file, under a lock, so that they never share a run.
 """
 
+import fcntl
 import logging
+import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from edged.base.files import replace_file
@@ -23,9 +28,7 @@ class RunCounter:
         self._path = path
         self._lock = threading.Lock()
         try:
-            self._next = int(path.read_bytes()) if path.exists() else 1
-            self._reserved = self._next + BLOCK
-            replace_file(path, b"%d\n" % self._reserved)
+            self._next = self._reserve(1)
         except (OSError, ValueError) as error:
             raise StateUnusable(
                 f"the run counter {path.name} cannot be kept: {error}",
@@ -38,11 +41,28 @@ class RunCounter:
         with self._lock:
             run = self._next
             self._next += 1
-            if self._next >= self._reserved:
+            if self._next >= self._end:
                 try:
-                    replace_file(self._path, b"%d\n" % (self._reserved + BLOCK))
-                    self._reserved += BLOCK
-                except OSError as error:
+                    self._next = self._reserve(self._next)
+                except (OSError, ValueError) as error:
                     # Names stay safe without it: files are created and published by calls that refuse to replace.
                     log.error("the run counter cannot be saved, going on without: %s", error)
             return run
+
+    def _reserve(self, least: int) -> int:
+        """Reserve a block of runs, none below `least`; returns its first. Raises OSError, ValueError."""
+        with self._alone():
+            first = max(least, int(self._path.read_bytes()) if self._path.exists() else 1)
+            replace_file(self._path, b"%d\n" % (first + BLOCK))
+        self._end = first + BLOCK
+        return first
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        # A lock file of its own: the counter itself is replaced.
+        fd = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(fd)

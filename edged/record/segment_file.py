@@ -73,16 +73,11 @@ class SegmentFile:
             part = path.with_name(path.name + PART)
             if not part.parent.is_dir():
                 make_folder(part.parent)
-            try:
-                # A sealed segment of that name would be found out at the link only: look now.
-                if path.exists():
-                    raise FileExistsError
-                fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+            # A sealed segment of that name would be found out at the link only: look now.
+            fd = -1 if path.exists() else _create_locked(part)
+            if fd >= 0:
                 break
-            except FileExistsError:
-                self._run = runs.take()
-        # Says to a recovery, in this process or another, that the file is in use.
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._run = runs.take()
         self._fd, self._path = fd, part
 
     def write(self, *pieces: bytes | memoryview) -> None:
@@ -151,3 +146,26 @@ class SegmentFile:
 
     def _final(self, volume: Path) -> Path:
         return volume / segment_path(self.camera, self.stream, self.start.start_us, self._run, self.seq)
+
+
+def _create_locked(part: Path) -> int:
+    """The descriptor of a new file at `part`; -1 where the name is taken.
+
+    The lock says to a recovery, in this process or another, that the file is in use. One that was faster than the lock
+    takes the file for what a crash left, and removes it.
+    """
+    try:
+        fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+    except FileExistsError:
+        return -1
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(fd), part.stat()):
+            return fd
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    except BaseException:
+        os.close(fd)
+        raise
+    os.close(fd)
+    return -1

@@ -1,22 +1,27 @@
 """The live status: one JSON line a second on a Unix stream socket, to whoever connects.
 
-The controller follows it; it carries no truth that is not also in the journal, so nothing is lost when it is not read.
+The controller follows it, and a successor gives its orders on it (edged.record.orders). It carries no truth that is not
+also in the journal, so nothing is lost when it is not read.
 """
 
 import asyncio
 import contextlib
 import dataclasses
 import json
+import logging
+import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from edged.base.clock import Clock
 from edged.base.errors import TryAgain
 from edged.base.files import canonical_json
 from edged.model import Cause, RecorderStatus, StreamKind, StreamState, StreamStatus, VolumeStatus
 from edged.record.errors import RecorderAbsent
+from edged.record.orders import YIELDING, Order, decode_order
 
+log = logging.getLogger(__name__)
 VERSION = 1
 LINE_LIMIT = 4 * 1024 * 1024  # a few hundred streams need 200 KiB
 _SLOW_READER = 1024 * 1024  # bytes a client may leave unread before it is let go
@@ -89,39 +94,80 @@ async def follow_status(path: Path) -> AsyncIterator[RecorderStatus]:
         writer.close()
 
 
-class StatusServer:
-    """Publishes what `snapshot` says, once a second, on `path`. An async context manager."""
+class Heir(Protocol):
+    """Takes what a client of the status socket orders; see edged.record.orders."""
 
-    def __init__(self, path: Path, snapshot: Callable[[], RecorderStatus], clock: Clock) -> None:
+    async def obey(self, order: Order) -> None:
+        """Carry out one order, in so far as that is quick."""
+
+    async def withdrawn(self) -> None:
+        """The client that gave orders is gone."""
+
+
+class StatusServer:
+    """Publishes what `snapshot` says, once a second, on `path`; hands orders to `heir`. An async context manager."""
+
+    def __init__(
+        self, path: Path, snapshot: Callable[[], RecorderStatus], clock: Clock, heir: Heir | None = None
+    ) -> None:
         self._path = path
         self._snapshot = snapshot
         self._clock = clock
+        self._heir = heir
         self._clients: set[asyncio.StreamWriter] = set()
+        self._giving_orders: asyncio.StreamWriter | None = None
         self._server: asyncio.AbstractServer | None = None
+        self._inode = 0
 
     async def __aenter__(self) -> "StatusServer":
-        # The recorder's lock is held: a socket that lies here is a dead one's.
-        with contextlib.suppress(FileNotFoundError):
-            self._path.unlink()
-        self._server = await asyncio.start_unix_server(self._serve, self._path)
-        self._path.chmod(0o660)
+        await self.open()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._server is not None:
-            self._server.close()
+        self.close()
         for client in list(self._clients):
             client.transport.abort()
+
+    async def open(self) -> None:
+        """Listen on `path`, whoever listened there before. Raises OSError."""
+        # Renamed into place, so that between a recorder and its successor there is always one to connect to.
+        new = self._path.with_name(f".{self._path.name}.{os.getpid()}")
         with contextlib.suppress(FileNotFoundError):
-            self._path.unlink()
+            new.unlink()
+        self._server = await asyncio.start_unix_server(self._serve, new, limit=LINE_LIMIT)
+        new.chmod(0o660)
+        self._inode = new.stat().st_ino
+        new.rename(self._path)
+
+    def close(self) -> None:
+        """Listen no more, and leave the path alone where a successor listens there already."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        with contextlib.suppress(FileNotFoundError):
+            if self._path.stat().st_ino == self._inode:
+                self._path.unlink()
+
+    def yield_to_successor(self) -> None:
+        """Leave the listeners to whoever gives the orders; only that client is told from here on."""
+        self.close()
+        for client in list(self._clients):
+            if client is not self._giving_orders:
+                client.transport.abort()
+        if self._giving_orders is not None:
+            self._giving_orders.write(YIELDING)
+
+    def publish(self) -> None:
+        """Tell every client now."""
+        if self._clients:
+            line = encode_status(self._snapshot())
+            for client in list(self._clients):
+                self._send(client, line)
 
     async def publish_for_ever(self) -> None:
         """Once a second, the same line to every client."""
         while True:
-            if self._clients:
-                line = encode_status(self._snapshot())
-                for client in list(self._clients):
-                    self._send(client, line)
+            self.publish()
             await self._clock.sleep(1.0)
 
     async def _serve(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
@@ -130,11 +176,28 @@ class StatusServer:
             self._send(client, encode_status(self._snapshot()))
             # Cancelled at the end of the process, and then there is nothing to undo.
             with contextlib.suppress(OSError, asyncio.CancelledError):
-                while await reader.read(4096):  # nobody has anything to say here; waits for the end
-                    pass
+                await self._take_orders(reader, client)
         finally:
             self._clients.discard(client)
             client.close()
+            if self._giving_orders is client:
+                self._giving_orders = None
+
+    async def _take_orders(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
+        heir = self._heir
+        try:
+            while line := await reader.readline():
+                order = decode_order(line)
+                if heir is None or self._giving_orders not in (None, client):
+                    log.warning("an order came that nobody waits for: it is not carried out")
+                    return
+                self._giving_orders = client
+                await heir.obey(order)
+        except ValueError as error:  # LINE_LIMIT too
+            log.warning("a client of the status socket is let go: %s", error)
+        finally:
+            if self._giving_orders is client and heir is not None:
+                await heir.withdrawn()
 
     def _send(self, client: asyncio.StreamWriter, line: bytes) -> None:
         if client.is_closing():

@@ -29,6 +29,11 @@ HEALTHY_US = 10 * SECOND  # a session that stored frames for this long begins th
 GOODBYE_SECONDS = 1.0  # for the answer to TEARDOWN, when a running session is ended on purpose
 OPENING_US = 5 * SECOND  # a volume that takes longer to open counts as fenced
 _VOLUME_POLL_SECONDS = 0.5
+HURRY_US = 5 * SECOND  # some cameras notice late that a session has ended
+_HURRIED_SECONDS = 0.2
+_LOOK_SECONDS = 0.05
+KEYFRAME_LEAD_US = 8 * SECOND // 10  # ending a session and beginning another takes half of it
+LONGEST_GOP_US = 15 * SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,8 @@ class StreamRecorder:
     ) -> None:
         self.assigned = assigned
         self.writer = writer
+        self.beside = False  # another process still records this stream: that it fails here is no news
+        self.handed_over = False  # another process records this stream now: that it ends here is no news
         self._house = house
         self._clock = house.clock
         self._caller = Caller(assigned, house.resolve, house.trust)
@@ -65,6 +72,7 @@ class StreamRecorder:
         self._codec, self._width, self._height = "", 0, 0
         self._backoff = Backoff(first=1.0, longest=15.0)
         self._owner_backoff = Backoff(first=15.0, longest=60.0)
+        self._hurry_until_us = 0
         # the session that plays
         self._session: Session | None = None
         self._file: SegmentFile | None = None
@@ -90,16 +98,39 @@ class StreamRecorder:
                 if connection is not None:
                     leaving, connection = connection, None
                     await self._caller.hang_up(leaving)
-                await self._clock.sleep(wait)
+                await self._rest(wait)
                 self._become(StreamState.CONNECTING)
         finally:
             # Cancelled: the stream is not wanted any more, here or at all.
-            if connection is not None and self._session is not None:
-                await self._take_last_frames(connection, self._session)
-            self._end_session()
-            self._tell_down(Cause.PLANNED, "")
-            if connection is not None:
-                connection.close()
+            try:
+                if connection is not None and self._session is not None:
+                    await self._take_last_frames(connection, self._session)
+            finally:
+                self._end_session()
+                self._tell_down(Cause.PLANNED, "")
+                if connection is not None:
+                    connection.close()
+
+    def hurry(self) -> None:
+        """The camera has just become free: try at once, and again in quick succession for a while."""
+        self.beside = False
+        self._hurry_until_us = self._clock.monotonic_us() + HURRY_US
+
+    async def until_keyframe_is_near(self) -> None:
+        """Wait until the camera's next keyframe is due in less than KEYFRAME_LEAD_US, going by the last two.
+
+        At once where keyframes come that often anyway, the stream is down, or none is seen for long.
+        """
+        counters, clock = self._counters, self._clock
+        give_up_us = clock.monotonic_us() + LONGEST_GOP_US * 2
+        seen, last_us = counters.keyframes, 0
+        while self._state is StreamState.STREAMING and (now_us := clock.monotonic_us()) < give_up_us:
+            if counters.keyframes != seen:
+                if last_us:
+                    await clock.sleep(max(0, now_us - last_us - KEYFRAME_LEAD_US) / SECOND)
+                    return
+                seen, last_us = counters.keyframes, now_us
+            await clock.sleep(_LOOK_SECONDS)
 
     def status(self) -> StreamStatus:
         """What the status socket says about this stream."""
@@ -208,6 +239,18 @@ class StreamRecorder:
                 await say_teardown(connection)
                 await self._house.engine.drain_until_failure(session)
 
+    async def _rest(self, seconds: float) -> None:
+        """Wait before the next try; `hurry` ends the wait."""
+        clock, hurried = self._clock, self._hurry_until_us
+        now_us = clock.monotonic_us()
+        if now_us < hurried:
+            seconds = min(seconds, _HURRIED_SECONDS)
+        until_us = now_us + round(seconds * SECOND)
+        while now_us < until_us and self._hurry_until_us == hurried:
+            left = (until_us - now_us) / SECOND
+            await clock.sleep(min(left, _LOOK_SECONDS) if self.beside else left)
+            now_us = clock.monotonic_us()
+
     def _end_session(self) -> None:
         if self._session is not None:
             self._session.finish(self._clock.wall_us())
@@ -235,7 +278,7 @@ class StreamRecorder:
 
     def _went_down(self, error: StreamFailed) -> float:
         """Say so where it is news; returns how long to wait."""
-        if error.cause is not self._told:
+        if error.cause is not self._told and not self.beside:
             log.warning(
                 "camera %s/%s is not being recorded: [%s] %s",
                 self.assigned.camera,
@@ -255,7 +298,7 @@ class StreamRecorder:
         return self._backoff.next_wait()
 
     def _tell_down(self, cause: Cause, code: str) -> None:
-        if cause is self._told:
+        if cause is self._told or self.beside or self.handed_over:
             return
         self._told = cause
         at_us, mono_us = self._clock.wall_us(), self._clock.monotonic_us()

@@ -92,6 +92,7 @@ class VolumeWriter:
         self._done = 0  # bytes, by the thread
         self._written = 0
         self._reason = _NOT_OPENED  # why the volume is fenced, "" where it is not
+        self.recovering = True  # what a crash left has not been put in order yet
         self._busy_since_us: int | None = None
         self._root = Path(volume.path)
         self._identity = Identity(volume)
@@ -100,6 +101,7 @@ class VolumeWriter:
         self._waiting: deque[Fact] = deque([start], maxlen=_FACTS_KEPT)
         self._next_sync_us = 0
         self._stopping = threading.Event()
+        self._silently = False
         self._thread = threading.Thread(target=self._work, name=f"volume-{volume.id}", daemon=True)
         self._thread.start()
 
@@ -150,8 +152,12 @@ class VolumeWriter:
             overflows=self._overflows,
         )
 
-    def stop(self) -> None:
-        """Finish what is queued, write recorder_stop, end. See `stopped`."""
+    def stop(self, *, silently: bool = False) -> None:
+        """Finish what is queued, write recorder_stop, end. See `stopped`.
+
+        `silently`: write none, because a successor of this process records already.
+        """
+        self._silently = silently
         self._stopping.set()
         self._items.put(_Stop())
 
@@ -192,6 +198,7 @@ class VolumeWriter:
         if self._reason:
             log.info("volume %s: ready", self.volume.id)
         self._reason = ""
+        self.recovering = True
         if self._stopping.is_set():
             self._items.put(_Stop())  # the first one may have been discarded
         return recover(self._root, self._start.run, self._tell_durably)
@@ -221,21 +228,20 @@ class VolumeWriter:
                     self._waiting.append(item.fact())
 
     def _serve(self, recovery: Generator[None, None, Recovered]) -> None:
-        recovering = True
         handled = 0
         self._next_sync_us = self._clock.monotonic_us() + self.sync_us
         while True:
             item: _Item | None = None
             with contextlib.suppress(queue.Empty):
                 # Between fragments: recovery first, then wait, but not longer than until the next sync is due.
-                if recovering or handled:
+                if self.recovering or handled:
                     item = self._items.get_nowait()
                 else:
                     due = self._next_sync_us - self._clock.monotonic_us()
                     item = self._items.get(timeout=min(max(due, 0), SECOND) / SECOND)
             self._busy_since_us = self._clock.monotonic_us()
-            if item is None and recovering:
-                recovering = self._step(recovery)
+            if item is None and self.recovering:
+                self.recovering = self._step(recovery)
             elif isinstance(item, _Stop):
                 self._finish()
                 return
@@ -316,13 +322,14 @@ class VolumeWriter:
             file.abandon()
         self._open.clear()
         start = self._start
-        self._keep(
-            RecorderStop(
-                recorder=start.recorder,
-                run=start.run,
-                at_us=self._clock.wall_us(),
-                mono_us=self._clock.monotonic_us(),
-                boot_id=start.boot_id,
+        if not self._silently:
+            self._keep(
+                RecorderStop(
+                    recorder=start.recorder,
+                    run=start.run,
+                    at_us=self._clock.wall_us(),
+                    mono_us=self._clock.monotonic_us(),
+                    boot_id=start.boot_id,
+                )
             )
-        )
         self._journal.close()
