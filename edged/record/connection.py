@@ -28,7 +28,7 @@ REPLY_SECONDS = 5.0
 OPENING_SECONDS = 20.0  # for the whole conversation, however many replies keep it going
 GOODBYE_SECONDS = 1.0
 REDIRECTIONS = 3
-MESSAGE_LIMIT = 60  # of one conversation; a straight one takes four, with logins and odd requests a dozen
+MESSAGE_LIMIT = 60  # of one conversation, or goodbye; a straight one takes four, with logins and odd requests a dozen
 LEFT_TRIES = 3  # how often an unconfirmed TEARDOWN is sent again
 _PORTS = {"rtsp": 554, "rtsps": 322}
 
@@ -162,12 +162,14 @@ async def say_teardown(connection: Connection) -> None:
 async def _say_goodbye(sock: ControlSocket, client: RtspClient, seconds: float) -> bool:
     """Whether the camera answered that the session has ended. The end of the connection alone says nothing."""
     received = bytearray()
+    heard = 0
     with contextlib.suppress(TimeoutError, OSError):
         async with asyncio.timeout(seconds):
             await send(sock, client.teardown())
-            while chunk := await receive(sock):
+            while heard < MESSAGE_LIMIT and (chunk := await receive(sock)):
                 received += chunk
-                while (message := find_reply(received)) is not None:
+                while heard < MESSAGE_LIMIT and (message := find_reply(received)) is not None:
+                    heard += 1
                     try:
                         await send(sock, client.on_message(message))  # more only where the nonce had grown old
                     except Closed:

@@ -62,12 +62,24 @@ async def send(sock: ControlSocket, data: bytes) -> None:
 
 
 async def receive(sock: ControlSocket) -> bytes:
-    """What has arrived next; empty at the end. Raises OSError."""
+    """What has arrived next; empty at the end. Raises OSError.
+
+    Others get their turn each time, however much has arrived: a flood must not keep the loop, and the time limits that
+    the caller set, from running.
+    """
+    await _turn()
     while True:
         try:
             return sock.recv(_CHUNK)
         except BlockingIOError:
             await _readable(sock)
+
+
+async def _turn() -> None:
+    loop = asyncio.get_running_loop()
+    ready = loop.create_future()
+    loop.call_soon(_wake, ready)
+    await ready
 
 
 async def _readable(sock: ControlSocket) -> None:
