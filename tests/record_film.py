@@ -178,6 +178,7 @@ class Recording:
         self.run = 1
         self.full = False
         self.clock_offset_us = 0
+        self._rest = b""
         self.buffer = FrameBuffer(Shelf())
         track = track_of(clip, sets)
         self.quirks: list[Quirk] = []
@@ -202,7 +203,8 @@ class Recording:
 
     def feed(self, data: bytes, at_us: int) -> None:
         mono_us = at_us - START_US + START_MONO_US + self.clock_offset_us
-        assert self._reader.feed(memoryview(data), 0, len(data), at_us, mono_us) == len(data)
+        data = self._rest + data
+        self._rest = data[self._reader.feed(memoryview(data), 0, len(data), at_us, mono_us) :]
         if self.segmenter.overdue(mono_us):
             self.segmenter.flush(self.video.take_ready())
 

@@ -93,7 +93,7 @@ class AudioReceiver:
         header_size = track.size_length + track.index_length
         at = 2 + (header_bits + 7) // 8
         count = header_bits // header_size if header_size else 0
-        if not count or at > len(payload):
+        if not count or at >= len(payload):
             raise BadStream("the camera sends AAC without the headers it announced")
         for index in range(count):
             size = bits.take(track.size_length)

@@ -130,14 +130,16 @@ class InterleavedReader:
             return start
         channel = data[start + 1]
         stop = start + 4 + (data[start + 2] << 8 | data[start + 3])
+        if channel != self._rtp_channel and channel not in self._others and self._holds_frames(data, start, stop, end):
+            return self._pass_over(start, start + 1)
         if stop > end:
             return start
-        if channel == self._rtp_channel:
+        if channel == self._rtp_channel and stop - start >= 16 and data[start + 5] & 0x7F == self._plain & 0x7F:
             self._video.packet(data, start + 4, stop, wall_us, mono_us)
         elif (take := self._others.get(channel)) is not None:
             take(data, start + 4, stop, wall_us, mono_us)
         elif stop == end:
-            return start  # what comes next tells a channel that was not agreed from a dollar sign among garbage
+            return start  # what comes next tells a packet that was not agreed from a dollar sign among garbage
         elif data[stop] == _DOLLAR or 0x41 <= data[stop] <= 0x5A:
             self._quirk(Quirk.STRAY_PACKETS)
         else:
@@ -162,6 +164,18 @@ class InterleavedReader:
         if self._garbage > GARBAGE_LIMIT:
             raise BadStream("the camera sends bytes that are neither RTSP messages nor interleaved frames")
         return stop
+
+    def _holds_frames(self, data: memoryview, start: int, stop: int, end: int) -> bool:
+        """Whether two frames, one behind the other, begin inside of what ``data[start:stop]`` seems to be a frame of.
+
+        A dollar sign among garbage can claim 64 KiB; waiting for them all would hold back what is known already.
+        """
+        content = bytes(data[start + 1 : min(stop, end)])
+        at = self._next_frame(content)
+        if len(content) - at < _RTP_HEAD.size:
+            return False
+        following = at + 4 + int.from_bytes(content[at + 2 : at + 4], "big")
+        return len(content) - following >= _RTP_HEAD.size and self._next_frame(content[following:]) == 0
 
     def _next_frame(self, content: bytes) -> int:
         """Where in `content` the next frame of a channel that was agreed begins, or may begin as far as is known."""
