@@ -10,6 +10,7 @@ from pathlib import Path
 from edged.archive.journal import BadLine, decode
 from edged.archive.layout import segment_path
 from edged.model import Fact, SegmentSealed, StreamKind
+from simulators.fleet import Fleet
 from simulators.judge import Frame, decode_all, read_frames
 
 SECOND = 1_000_000
@@ -93,8 +94,20 @@ def frames_by_camera(volume: Path) -> dict[int, list[Frame]]:
     return dict(found)
 
 
-def check_losses(frames: dict[int, list[Frame]], cuts_us: list[int], limit_us: int) -> list[int]:
-    """Holes are at cuts alone, one at each, and before each no more than `limit_us` of film is missing.
+def sessions_began(fleet: Fleet) -> dict[int, list[int]]:
+    """When the first frame of each session was captured, by camera: film from before it was never sent."""
+    return {
+        number: [
+            camera.feed.captured_us(one["first"]) for one in camera.stats()["sessions"] if one["first"] is not None
+        ]
+        for number, camera in enumerate(fleet.cameras, start=1)
+    }
+
+
+def check_losses(
+    frames: dict[int, list[Frame]], cuts_us: list[int], limit_us: int, began_us: dict[int, list[int]]
+) -> list[int]:
+    """Holes are at cuts alone, and of the session that a cut ended no more than `limit_us` is missing.
 
     Returns what was lost before each cut, of every camera, in microseconds.
     """
@@ -111,6 +124,7 @@ def check_losses(frames: dict[int, list[Frame]], cuts_us: list[int], limit_us: i
         for cut_us in cuts_us:
             before = [frame.capture_us for frame in kept if frame.capture_us <= cut_us]
             assert before, f"camera {camera}: nothing is left from before the cut"
-            lost.append(cut_us - before[-1])
+            sent_us = max((began for began in began_us[camera] if began <= cut_us), default=0)
+            lost.append(cut_us - max(before[-1], sent_us))
             assert lost[-1] <= limit_us, f"camera {camera}: {lost[-1] / SECOND:.2f} s were lost"
     return lost

@@ -19,6 +19,7 @@ from tests.powercut.aftermath import (
     check_journal_is_true,
     check_losses,
     frames_by_camera,
+    sessions_began,
 )
 from tests.powercut.powered import PoweredDisk, missing
 from tests.sim_viewer import fresh_subnet
@@ -98,5 +99,5 @@ async def test_i7_after_a_power_cut_the_index_equals_the_disk(tmp_path: Path) ->
             assert check_index_is_true(box.state, box.volume, tmp_path / "copy") == len(journalled)
             frames = frames_by_camera(box.volume)
             assert set(frames) == set(range(1, CAMERAS + 1))
-            lost = check_losses(frames, cuts_us, LIMIT_US)
+            lost = check_losses(frames, cuts_us, LIMIT_US, sessions_began(fleet))
             print("lost before each cut, in ms:", sorted(us // 1000 for us in lost))
