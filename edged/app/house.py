@@ -14,6 +14,7 @@ from edged import __version__
 from edged.app.child import children
 from edged.app.dealing import process_ids
 from edged.app.keeper import Keeper
+from edged.app.proving import LedgerStart, begin_ledger, record_settings
 from edged.app.survey import Deletions, Survey, fresh_within_us
 from edged.app.watch import Watch
 from edged.archive import outbox
@@ -35,6 +36,8 @@ from edged.law.site import SiteLaw
 from edged.model import RecorderStatus
 from edged.outage.desk import OutageDesk
 from edged.outage.detect import Thresholds
+from edged.prove.desk import ProofDesk
+from edged.prove.hours import Hours
 from edged.record.status import status_socket_path
 from edged.report.api import Api
 from edged.report.feed import StateFeed
@@ -65,19 +68,27 @@ async def live(config: Config, clock: Clock, stop: asyncio.Event, *, external_re
     law = SiteLaw(packs, config.site.jurisdiction, config.site.timezone, round(config.retention.grace))
     database = Database(config.recorder.state_dir / "index.sqlite3")
     try:
+        ledger = await begin_ledger(database, config, clock.wall_us())
         volumes = await database.write(_open, config, clock.wall_us())
         for volume in volumes:
             if volume.fenced:
                 log.error("volume %s is not used: %s", volume.id, volume.fenced)
-        house = House(config, clock, database, volumes, law, external_recorder=external_recorder, log_level=log_level)
-        await house.run(stop)
-        await database.write(append, clock.wall_us(), LedgerKind.DAEMON_STOP, {"version": __version__})
+        house = House(
+            config, clock, database, volumes, law, ledger, external_recorder=external_recorder, log_level=log_level
+        )
+        try:
+            await house.run(stop)
+            await database.write(append, clock.wall_us(), LedgerKind.DAEMON_STOP, {"version": __version__})
+            await house.proofs.finish()
+        finally:
+            house.proofs.close()
     finally:
         database.close()
 
 
 def _open(connection: sqlite3.Connection, config: Config, now_us: int) -> list[Volume]:
     append(connection, now_us, LedgerKind.DAEMON_START, {"version": __version__})
+    record_settings(connection, config, now_us)
     outbox.switch(connection, config.mqtt is not None)
     return open_volumes(connection, [(volume.id, volume.path) for volume in config.volume], now_us)
 
@@ -92,6 +103,7 @@ class House:
         database: Database,
         volumes: Sequence[Volume],
         law: SiteLaw,
+        ledger: LedgerStart,
         *,
         external_recorder: bool,
         log_level: str,
@@ -137,6 +149,12 @@ class House:
             every_s=config.retention.sweep_every,
             on_pass=self._swept,
         )
+        # prove
+        self.hours = Hours(
+            database, clock, self.intake.catch_up, lambda: self.intake.stopped, self.progress.expect("hours", 3600)
+        )
+        self.proofs = ProofDesk(database, clock, ledger.key, volumes, recorder.id, law)
+        self.proofs.distrust(ledger.contradictions)
         # outage
         self.desk = OutageDesk(
             database,
@@ -230,6 +248,9 @@ class House:
             self.stamper.follow(state.retention_us)
         await self.intake.catch_up()
         tree.create_task(self.intake.run(), name="intake")
+        tree.create_task(supervise("hours", self.hours.run, self.clock), name="hours")
+        proofs = self.progress.expect("ledger", 3600)
+        tree.create_task(supervise("ledger", lambda: self.proofs.run(self._wake, proofs), self.clock), name="ledger")
         await reconcile(
             self.database,
             self.volumes,

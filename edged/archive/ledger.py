@@ -46,6 +46,7 @@ class LedgerKind(StrEnum):
     OUTAGE_CLOSED = "outage_closed"
     LEDGER_RESTORED = "ledger_restored"
     MIRROR_REPLACED = "mirror_replaced"
+    PROOF_MADE = "proof_made"
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,13 +45,14 @@ def extend(connection: sqlite3.Connection, count: int) -> None:
         height += STEP
 
 
-def _hash(connection: sqlite3.Connection, covered: merkle.Range) -> bytes:
-    return merkle.join([_subtree(connection, *piece) for piece in merkle.pieces(*covered)])
-
-
-def _subtree(connection: sqlite3.Connection, height: int, number: int) -> bytes:
+def subtree(connection: sqlite3.Connection, height: int, number: int) -> bytes:
+    """The hash of the complete subtree of 2**`height` leaves, counted from 0. Raises ValueError."""
     above = height % STEP
     return merkle.complete(_stored(connection, height - above, number << above, 1 << above))
+
+
+def _hash(connection: sqlite3.Connection, covered: merkle.Range) -> bytes:
+    return merkle.join([subtree(connection, *piece) for piece in merkle.pieces(*covered)])
 
 
 def _stored(connection: sqlite3.Connection, height: int, first: int, count: int) -> list[bytes]:

@@ -31,6 +31,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
+LATEST_US = 26 * HOUR_US  # after its end a day's last hour is on record, even where a volume had to be waited for
 CHUNK = 1 << 20  # bytes hashed at once: large enough that hashing, not reading, sets the pace
 SIGNATURES = 64  # in one note, more than any witness scheme needs
 VERDICTS = ("COMPLETE", "COMPLETE_WITH_DECLARED_GAPS", "DELETED_AFTER_FLOOR", "MISSING_UNEXPLAINED", "ALTERED")
@@ -192,13 +193,14 @@ class Segment:
 
 @dataclass
 class Report:
-    """What the check found. `until_us` is short of the day's end where the day was not over."""
+    """What the check found, as the ledger stood at `made_us`. `until_us` is short of the end of a day not over then."""
 
     verdict: str = "COMPLETE"
     camera: str = ""
     date: str = ""
     from_us: int = 0
     until_us: int = 0
+    made_us: int = 0
     head: Head | None = None
     key: str = ""
     key_given: bool = False
@@ -224,6 +226,7 @@ def verify_bundle(folder: Path, files: Sequence[Path] = (), key_pem: bytes | Non
     try:
         about, entries = _open(folder, key_pem, report)
         _check_day(about, report)
+        _check_made(about, entries, report)
         _judge(about, entries, files, report)
     except Altered as found:
         report.worsen("ALTERED", str(found))
@@ -271,16 +274,40 @@ def _check_day(about: dict[str, Any], report: Report) -> None:
         raise Altered("the bundle is not about the whole of the day it names")
 
 
+def _check_made(about: dict[str, Any], entries: list[Entry], report: Report) -> None:
+    """The head's last entry says that this proof was made, and when: so a stale head shows as an old date."""
+    made = max(entries, key=lambda e: e.seq)
+    asked = (made.body.get("camera"), made.body.get("stream"), made.body.get("date"))
+    if report.head is None or made.seq != report.head.size or made.kind != "proof_made":
+        raise Altered("the signed head does not end with the making of a proof")
+    if asked != (about["camera"], about["stream"], about["date"]):
+        raise Altered("the signed head was made for another camera-day")
+    report.made_us = made.at_us
+
+
+def _check_ends(about: dict[str, Any], entries: list[Entry], records: dict[int, Entry], report: Report) -> None:
+    """Where the records begin late or end early, the ledger must say why."""
+    if report.from_us > about["from_us"]:
+        adopted = any(e.kind == "camera_adopted" and e.at_us == report.from_us for e in entries)
+        first = [r for r in records.values() if r.body["from_us"] == report.from_us]
+        # A record that begins inside its hour begins with the camera itself; on the hour it might just as well follow
+        # one that was left out.
+        if not any(adopted or r.body["from_us"] != r.body["hour_us"] for r in first):
+            report.worsen("MISSING_UNEXPLAINED", f"no record before {_time(report.from_us)}, and no reason why")
+        report.notes.append(f"recorded since {_time(report.from_us)} only; nothing was due before")
+    if report.until_us < about["to_us"]:
+        removed = any(e.kind == "camera_removed" and e.at_us <= report.until_us for e in entries)
+        if report.made_us >= about["to_us"] + LATEST_US and not removed:
+            report.worsen("MISSING_UNEXPLAINED", f"no record after {_time(report.until_us)}, and no reason why")
+        why = "the camera was removed" if removed else "the rest of the day was not on record yet"
+        report.notes.append(f"proved until {_time(report.until_us)}; {why}")
+
+
 def _judge(about: dict[str, Any], entries: list[Entry], files: Sequence[Path], report: Report) -> None:
     camera, stream = about["camera"], about["stream"]
     records = _records(entries, camera, stream)
     window = (report.from_us, report.until_us)
-    if report.until_us < about["to_us"]:
-        report.notes.append(f"proved until {_time(report.until_us)}; the rest of the day is not on record yet")
-    if report.from_us > about["from_us"]:
-        if not any(r.body["from_us"] == about["since_us"] for r in records.values()):
-            raise Altered("no record says that the camera's time begins within this day")
-        report.notes.append(f"recorded since {_time(report.from_us)} only; nothing was due before")
+    _check_ends(about, entries, records, report)
     if report.until_us <= report.from_us:
         report.worsen("MISSING_UNEXPLAINED", "nothing of this day is on record")
         return
@@ -424,7 +451,8 @@ def as_json(report: Report) -> dict[str, Any]:
     """The report for scripts."""
     told = {name: value for name, value in vars(report).items() if name not in ("head", "gaps")}
     told["gaps"] = [{"from": _time(a), "to": _time(b), "cause": cause} for a, b, cause in report.gaps]
-    told["from"], told["until"] = _time(told.pop("from_us")), _time(told.pop("until_us"))
+    for name in ("from", "until", "made"):
+        told[name] = _time(told.pop(f"{name}_us"))
     if report.head is not None:
         root = base64.b64encode(report.head.root).decode()
         told["checkpoint"] = {"origin": report.head.origin, "size": report.head.size, "root": root}
@@ -438,6 +466,7 @@ def show(report: Report) -> None:
         print(f"ledger    {report.head.origin}, {report.head.size} entries, signature good")
     whose = "given with --key" if report.key_given else "the bundle's own: compare it with the published one"
     print(f"key       {report.key} ({whose})")
+    print(f"made      {_time(report.made_us)}, by the recorder's clock")
     print(f"window    {_time(report.from_us)} to {_time(report.until_us)}")
     print(
         f"files     {report.segments} on record, {report.hashed} hashed now, {report.deleted} deleted past their floor"

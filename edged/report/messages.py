@@ -1,6 +1,7 @@
 """Topics and payloads of MQTT: what is said, in which words, and what is never said (I9).
 
-Topics: ``edged/v1/<site>/<recorder>/{birth,death,health}``, ``…/camera/<id>``, ``…/outage/<id>``; all retained, QoS 1.
+Topics: ``edged/v1/<site>/<recorder>/{birth,death,health,ledger}``, ``…/camera/<id>``, ``…/outage/<id>``; all
+retained, QoS 1.
 
 Every payload is a JSON object that begins with the same fields:
 
@@ -15,6 +16,10 @@ Every payload is a JSON object that begins with the same fields:
 ``boot_id``   the boot of the machine that sends
 ``historical``  true where an event waited for a broker that was away. A state is never history: only its newest is sent
 
+``ledger`` carries the newest signed head of the ledger, a C2SP tlog-checkpoint, in ``checkpoint``, with its ``size``,
+``root``, ``origin`` and the signing ``key``'s id beside it. Keep one: `edged ledger consistency` shows later whether
+the ledger still continues it.
+
 Payloads are built from lists of allowed fields, each with the form its value must have. What is not listed, or does
 not have the form, is left out: no camera address, credential, model, MAC or place name can come out by being put in.
 """
@@ -28,7 +33,7 @@ from edged.base.log import redact
 from edged.model import Cause
 
 VERSION = 1
-CAPABILITIES = ("birth", "death", "health", "camera", "outage", "historical")
+CAPABILITIES = ("birth", "death", "health", "camera", "outage", "ledger", "historical")
 
 Check = Callable[[object], bool]
 Forms = Mapping[str, Check]
@@ -36,6 +41,13 @@ Forms = Mapping[str, Check]
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _WORD = re.compile(r"[a-z][a-z_]{0,31}")
 _RELEASE = re.compile(r"[0-9][0-9A-Za-z.+-]{0,31}")
+# Of a ledger's head: the name of the log, a hash and a key id, and the signed note made of them.
+_ORIGIN = re.compile(r"edged/[A-Za-z0-9_-]{1,64}/[A-Za-z0-9_-]{1,64}")
+_ROOT = re.compile(r"[A-Za-z0-9+/]{43}=")
+_KEY_ID = re.compile(r"[0-9a-f]{8}")
+_NOTE = re.compile(
+    rf"({_ORIGIN.pattern})\n(0|[1-9][0-9]*)\n{_ROOT.pattern}\n\n(\u2014 \1 [A-Za-z0-9+/]{{90,92}}={{0,2}}\n)"
+)
 _CAUSES = frozenset(cause.value for cause in Cause)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -55,6 +67,10 @@ def _word(value: object) -> bool:
 
 def _release(value: object) -> bool:
     return _matches(_RELEASE, value)
+
+
+def _form(pattern: re.Pattern[str]) -> Check:
+    return lambda value: isinstance(value, str) and pattern.fullmatch(value) is not None
 
 
 def _flag(value: object) -> bool:
@@ -124,6 +140,14 @@ FORMS: Mapping[str, Forms] = {
         "recording": _flag,
         "outage": _opaque_or_none,
         "floor_days": _whole_or_none,
+    },
+    "ledger": {
+        "at_us": _whole,
+        "origin": _form(_ORIGIN),
+        "key": _form(_KEY_ID),
+        "size": _whole,
+        "root": _form(_ROOT),
+        "checkpoint": _form(_NOTE),
     },
     "outage": {
         "outage": _opaque,

@@ -11,6 +11,7 @@ from edged.config import Config
 from edged.law.site import SiteLaw
 from edged.model import RecorderStatus
 from edged.outage.desk import OutageDesk
+from edged.prove.desk import ProofDesk
 from edged.report.health import Snapshot
 from edged.retain.holds import Holds
 
@@ -35,6 +36,7 @@ class Rooms(Protocol):
     law: SiteLaw
     holds: Holds
     desk: OutageDesk
+    proofs: ProofDesk
 
     @property
     def roster(self) -> Roster: ...

@@ -1,0 +1,159 @@
+"""Keeps a copy of the ledger on every volume: verified when a volume is met, then appended after each commit.
+
+A volume that is away catches up when it is back; a file that differs from the index is set aside, told to the ledger
+and written anew, so that whoever changed it has made evidence rather than destroyed it. What a crash left unwritten is
+found by looking at the files, so there is nothing to remember between two runs.
+"""
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from edged.archive import tree
+from edged.archive.database import Database
+from edged.archive.ledger import LedgerKind, append, lines
+from edged.archive.volumes import Volume, prove
+from edged.base.clock import Clock
+from edged.base.worker import Worker
+from edged.prove.checkpoints import latest
+from edged.prove.key import LedgerKey
+from edged.prove.mirror_files import HEIGHT, LINES, Content, MirrorFolder
+from edged.prove.verify_retention import parse_head
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 1.0
+BATCH = 1000  # lines read from the index at once: some five milliseconds
+
+
+class _Reached(NamedTuple):
+    """What is known of one file: so many lines, and bytes, are what the index says."""
+
+    lines: int
+    length: int
+
+
+class Mirror:
+    """The copy on one volume. `behind` is empty while it follows, or says why it does not."""
+
+    def __init__(self, database: Database, clock: Clock, volume: Volume, recorder: str, key: LedgerKey) -> None:
+        self.volume = volume
+        self.behind = "not looked at yet"
+        self._database = database
+        self._clock = clock
+        self._key = key
+        self._folder = MirrorFolder(volume.path, recorder)
+        self._worker = Worker(f"mirror-{volume.id}")
+        self._good: dict[int, _Reached] = {}  # by file
+        self._lock = asyncio.Lock()
+
+    async def run(self, on_progress: Callable[[], None] = lambda: None) -> None:
+        """Follow the ledger until cancelled."""
+        while True:
+            await self.catch_up()
+            on_progress()
+            await self._clock.sleep(POLL_SECONDS)
+
+    async def catch_up(self) -> None:
+        """Bring the copy up to the ledger as it is now; where the volume does not allow it, `behind` says why."""
+        try:
+            async with self._lock:
+                why = await self._worker.run(prove, self.volume)
+                if why:
+                    self._good.clear()  # what comes back may be another disk, or the same one with other content
+                else:
+                    await self._follow()
+        except OSError as error:
+            why = f"its copy of the ledger cannot be written ({error.strerror})"
+        if why and why != self.behind:
+            log.error("volume %s: the ledger is not mirrored there: %s", self.volume.id, why)
+        self.behind = why
+
+    async def problems(self, size: int) -> list[str]:
+        """How the copy differs from the ledger's first `size` entries; changes nothing."""
+        async with self._lock:
+            return await self._problems(size)
+
+    def close(self) -> None:
+        """End the volume's thread, without waiting for a disk that hangs."""
+        self._worker.shutdown(wait=False)
+
+    async def _problems(self, size: int) -> list[str]:
+        try:
+            why = await self._worker.run(prove, self.volume)
+            if why:
+                return [f"its copy of the ledger cannot be checked: {why}"]
+            found, reached = [], 0
+            for number in await self._worker.run(self._folder.numbers):
+                content = await self._worker.run(self._folder.read, number)
+                known = await self._database.read(tree.size)  # it may have grown, and the copy with it
+                why = await differs(self._database, number, content, max(0, min(LINES, known - number * LINES)))
+                if why:
+                    found.append(f"its copy of the ledger {why}")
+                elif reached == number * LINES:
+                    reached += len(content.lines)
+            if reached < size:
+                found.append(f"its copy of the ledger ends after {reached} of {size} entries")
+        except OSError as error:
+            return [f"its copy of the ledger cannot be read ({error.strerror})"]
+        return found
+
+    async def _follow(self) -> None:
+        size = await self._database.read(tree.size)
+        for number in range(-(-size // LINES)):
+            wanted = min(LINES, size - number * LINES)
+            known = self._good.get(number)
+            if known is not None and known.lines == wanted:
+                continue
+            # Until this write has succeeded, the file has to be looked at again.
+            self._good.pop(number, None)
+            have, length = known or await self._check(number, wanted)
+            while have < wanted:
+                batch = await self._database.read(lines, number * LINES + have, min(BATCH, wanted - have))
+                length = await self._worker.run(self._folder.append, number, batch, length)
+                have += len(batch)
+            self._good[number] = _Reached(have, length)
+        note = await self._database.read(latest)
+        if note is not None and parse_head(note).size <= size:
+            await self._worker.run(self._folder.put_head, note, self._key.pem)
+
+    async def _check(self, number: int, wanted: int) -> _Reached:
+        """How much of a file is there and right; a file that is wrong is set aside."""
+        content = await self._worker.run(self._folder.read, number)
+        why = await differs(self._database, number, content, wanted)
+        if why:
+            aside = await self._worker.run(self._folder.set_aside, number)
+            log.error("volume %s: the ledger's copy %s; it is kept as %s", self.volume.id, why, aside)
+            body = {"volume": self.volume.id, "first": number * LINES + 1, "why": why, "kept_as": aside}
+            await self._database.write(append, self._clock.wall_us(), LedgerKind.MIRROR_REPLACED, body)
+            return _Reached(0, 0)
+        if content.torn:
+            await self._worker.run(self._folder.cut, number, content.whole_bytes)
+        return _Reached(len(content.lines), content.whole_bytes)
+
+
+async def differs(database: Database, number: int, content: Content, wanted: int) -> str:
+    """Empty where a mirror file is the index's entries, or the first of them; otherwise how it is not."""
+    first = number * LINES
+    have = len(content.lines)
+    if have > wanted:
+        return f"has {have - wanted} more entries than the index"
+    if have == LINES:
+        same = content.root() == await database.read(_node, number)
+        return "" if same and not content.torn else f"differs among entries {first + 1} to {first + LINES}"
+    for at in range(0, have, BATCH):
+        told = content.lines[at : at + BATCH]
+        for offset, line in enumerate(await database.read(lines, first + at, len(told))):
+            if line != told[offset]:
+                return f"differs at entry {first + at + offset + 1}"
+    if content.torn:
+        following: Sequence[bytes] = await database.read(lines, first + have, 1)
+        if not content.torn_from(following[0] if following else b""):
+            return f"ends with something else than entry {first + have + 1}"
+    return ""
+
+
+def _node(connection: sqlite3.Connection, number: int) -> bytes:
+    return tree.subtree(connection, HEIGHT, number)

@@ -1,0 +1,128 @@
+"""The ledger's mirror on one volume: files of 65,536 lines each, appended and synced, never rewritten.
+
+    <volume>/ledger/<recorder>/<number of the first entry, 12 digits>.ndjson
+    <volume>/ledger/<recorder>/checkpoint, key.pem            the newest signed head that the files reach, its key
+
+A full file is a complete subtree of the ledger's Merkle tree, so one stored hash of the index checks all of it.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from edged.archive import merkle
+from edged.base.files import make_folder, replace_file, sync_folder
+
+FOLDER = "ledger"
+HEIGHT = 16
+LINES = 1 << HEIGHT  # in one file
+_SUFFIX = ".ndjson"
+
+
+class FileChanged(OSError):
+    """A file of the mirror is not as it was left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What lies in one file: its whole lines, and what a crash left after the last of them."""
+
+    lines: list[bytes]
+    torn: bytes
+
+    @property
+    def whole_bytes(self) -> int:
+        return sum(map(len, self.lines)) + len(self.lines)
+
+    def root(self) -> bytes:
+        """The hash of the subtree over a full file."""
+        return merkle.complete([merkle.leaf_hash(line) for line in self.lines])
+
+    def torn_from(self, line: bytes) -> bool:
+        """Whether the torn end can be what a crash left of appending `line`; power cuts leave zeroes, too."""
+        return line.startswith(self.torn.rstrip(b"\0"))
+
+
+class MirrorFolder:
+    """One recorder's mirror on one volume. Every call may raise OSError."""
+
+    def __init__(self, volume: Path, recorder: str) -> None:
+        self.path = volume / FOLDER / recorder
+
+    def file(self, number: int) -> Path:
+        """The file that begins with entry `number` * LINES + 1."""
+        return self.path / f"{number * LINES + 1:012d}{_SUFFIX}"
+
+    def numbers(self) -> list[int]:
+        """Which files there are, in order."""
+        try:
+            names = os.listdir(self.path)
+        except FileNotFoundError:
+            return []
+        firsts = [int(name[: -len(_SUFFIX)]) for name in names if name.endswith(_SUFFIX) and name[:12].isdecimal()]
+        return sorted((first - 1) // LINES for first in firsts if first % LINES == 1)
+
+    def read(self, number: int) -> Content:
+        """The content of a file; empty where there is none."""
+        try:
+            content = self.file(number).read_bytes()
+        except FileNotFoundError:
+            content = b""
+        *lines, torn = content.split(b"\n")
+        return Content(lines, torn)
+
+    def size(self) -> int:
+        """How many entries the mirror reaches up to."""
+        numbers = self.numbers()
+        return numbers[-1] * LINES + len(self.read(numbers[-1]).lines) if numbers else 0
+
+    def append(self, number: int, lines: list[bytes], at: int) -> int:
+        """Add whole lines to a file of `at` bytes, durably; the file's name too where it is new. Returns its length.
+
+        Raises FileChanged where it has another length than that: somebody else wrote to it.
+        """
+        path = self.file(number)
+        new = not path.exists()
+        if new:
+            make_folder(path.parent)
+        with path.open("ab", buffering=0) as file:
+            if os.fstat(file.fileno()).st_size != at:
+                raise FileChanged(0, f"{path.name} was changed by somebody else")
+            content = b"".join(line + b"\n" for line in lines)
+            while content:
+                content = content[file.write(content) :]
+            os.fsync(file.fileno())
+            length = os.fstat(file.fileno()).st_size
+        if new:
+            sync_folder(path.parent)
+        return length
+
+    def cut(self, number: int, length: int) -> None:
+        """Take off a torn end, so that the next line begins a line."""
+        with self.file(number).open("r+b") as file:
+            file.truncate(length)
+            os.fsync(file.fileno())
+
+    def set_aside(self, number: int) -> str:
+        """Keep a file that is not what it must be under another name, and return that name."""
+        path = self.file(number)
+        count = 1
+        while (aside := path.with_suffix(f".differs-{count}")).exists():
+            count += 1
+        os.rename(path, aside)
+        sync_folder(path.parent)
+        return aside.name
+
+    def checkpoint(self) -> str | None:
+        """The signed head beside the files, None where there is none."""
+        try:
+            return (self.path / "checkpoint").read_text(encoding="utf-8")
+        except (FileNotFoundError, UnicodeDecodeError):
+            return None
+
+    def put_head(self, note: str, key_pem: str) -> None:
+        """Set the signed head and its public key beside the files, where they are not there already."""
+        for name, text in (("key.pem", key_pem), ("checkpoint", note)):
+            path = self.path / name
+            if not path.exists() or path.read_bytes() != text.encode():
+                replace_file(path, text.encode())

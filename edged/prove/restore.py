@@ -1,0 +1,124 @@
+"""After a lost or old index: brings back the ledger's entries that a volume's mirror still has.
+
+Runs before this start's first entry, so that the ledger goes on where it was and every head ever published stays
+true. It takes only entries that continue what the index has, up to the head that lies beside them; what contradicts
+the index is left alone, for the mirror to set aside and for people to look at.
+"""
+
+import json
+import logging
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edged.archive import tree
+from edged.archive.database import Database
+from edged.archive.ledger import LedgerKind, append, line_of, lines, put
+from edged.base.files import canonical_json
+from edged.prove.checkpoints import contradicted_by, latest
+from edged.prove.key import LedgerKey
+from edged.prove.mirror_files import LINES, MirrorFolder
+from edged.prove.verify_retention import Altered, parse_head, verify_checkpoint
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What came back. `signed` tells whether this box's key had signed a head of what was brought back."""
+
+    volume: str
+    first: int
+    last: int
+    signed: bool
+
+
+async def restore_ledger(
+    database: Database, folders: Sequence[tuple[str, Path]], recorder: str, key: LedgerKey, now_us: int
+) -> Restored | None:
+    """Bring back what the longest fitting mirror among `folders` (volume id, path) has beyond the index.
+
+    One transaction for each file of the mirror; an interrupted restore goes on at the next start.
+    """
+    size = await database.read(tree.size)
+    for volume, folder in sorted(
+        ((volume, MirrorFolder(path, recorder)) for volume, path in folders),
+        key=lambda each: _size(each[1]),
+        reverse=True,
+    ):
+        if _size(folder) <= size:
+            return None
+        signed = _signed(folder, key)
+        if signed is None:
+            log.error("volume %s: its copy of the ledger belongs to another recorder; it is not read", volume)
+            continue
+        try:
+            for number in range(size // LINES, folder.numbers()[-1] + 1):
+                await database.write(_take, number, folder.read(number).lines)
+        except (Altered, OSError) as error:
+            log.error("volume %s: its copy of the ledger cannot be brought back: %s", volume, error)
+            continue
+        reached = await database.read(tree.size)
+        body = {"volume": volume, "first": size + 1, "last": reached, "signed": signed}
+        await database.write(append, now_us, LedgerKind.LEDGER_RESTORED, body)
+        log.warning("the index had lost %d ledger entries; volume %s had them", reached - size, volume)
+        return Restored(volume, size + 1, reached, signed)
+    return None
+
+
+async def contradictions(
+    database: Database, folders: Sequence[tuple[str, Path]], recorder: str, key: LedgerKey
+) -> list[str]:
+    """How the ledger contradicts heads that this box has signed: its own newest, and those beside the mirrors."""
+    found = []
+    own = await database.read(latest)
+    if own is not None and (why := await database.read(contradicted_by, own, key)):
+        found.append(why)
+    for volume, path in folders:
+        try:
+            note = MirrorFolder(path, recorder).checkpoint()
+        except OSError:
+            continue  # a volume that cannot be read tells nothing; it is asked again at the next start
+        if note is not None and (why := await database.read(contradicted_by, note, key)):
+            found.append(f"volume {volume}: {why}")
+    return found
+
+
+def _size(folder: MirrorFolder) -> int:
+    try:
+        return folder.size()
+    except OSError:
+        return 0
+
+
+def _signed(folder: MirrorFolder, key: LedgerKey) -> bool | None:
+    """Whether our key signed the head there; None where the head is another log's."""
+    try:
+        note = folder.checkpoint()
+        if note is None:
+            return False
+        if parse_head(note).origin != key.origin:
+            return None
+        verify_checkpoint(note, key.public)
+    except (Altered, OSError):
+        return False  # the state folder, and the key in it, may be lost like the index
+    return True
+
+
+def _take(connection: sqlite3.Connection, number: int, told: list[bytes]) -> None:
+    """Enter the lines of one file beyond what the index has. Raises Altered where they do not continue it."""
+    first = number * LINES
+    known = lines(connection, first, len(told))
+    if told[: len(known)] != known:
+        raise Altered("it contradicts the index")
+    for offset, line in enumerate(told[len(known) :], start=first + len(known) + 1):
+        try:
+            entry = json.loads(line)
+            seq, at_us, kind, body = entry["seq"], entry["at_us"], entry["kind"], entry["body"]
+            same = line_of(seq, at_us, kind, canonical_json(body).decode()) == line
+        except (ValueError, KeyError, TypeError) as error:
+            raise Altered(f"entry {offset} is damaged") from error
+        if seq != offset or not same:
+            raise Altered(f"entry {offset} is damaged")
+        put(connection, seq, at_us, kind, body)
