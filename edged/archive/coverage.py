@@ -196,17 +196,28 @@ def _recorded(connection: sqlite3.Connection, key: tuple[int, int], window: Span
 
 
 def _facts(connection: sqlite3.Connection, key: tuple[int, int], reach: Span) -> list[Fact]:
-    """The turns of the stream and of the recorder in `reach`, the last before it and the first after it."""
-    select = "SELECT at_us, kind, cause FROM fact WHERE camera = ? AND stream = ? AND kind <> 'loss' AND at_us "
-    facts = []
-    for owner in (key, (0, 0)):
-        rows = (
-            connection.execute(select + "<= ? ORDER BY at_us DESC LIMIT 1", (*owner, reach.start_us)).fetchall()
-            + connection.execute(select + "> ? AND at_us <= ?", (*owner, reach.start_us, reach.end_us)).fetchall()
-            + connection.execute(select + "> ? ORDER BY at_us LIMIT 1", (*owner, reach.end_us)).fetchall()
-        )
-        facts += [Fact(at, Turn[kind.upper()], Cause(cause or Cause.UNKNOWN)) for at, kind, cause in rows]
-    return facts
+    """The turns of the stream and of its recorder in `reach`, the last before it and the first after it."""
+    own = _around(connection, "camera = ? AND stream = ? AND kind <> 'loss'", key, reach)
+    # What another process recorded while this stream was gone explains nothing about it.
+    ups = _around(connection, "camera = ? AND stream = ? AND kind = 'stream_up'", key, reach)
+    recorders = {row["detail"] for row in ups}
+    where, values = "camera = 0 AND stream = 0", tuple(f"{recorder}/*" for recorder in sorted(recorders))
+    if recorders and "" not in recorders:  # "": indexed before it was kept
+        where += f" AND ({' OR '.join(['detail GLOB ?'] * len(values))})"
+    else:
+        values = ()
+    rows = own + _around(connection, where, values, reach)
+    return [Fact(row["at_us"], Turn[row["kind"].upper()], Cause(row["cause"] or Cause.UNKNOWN)) for row in rows]
+
+
+def _around(
+    connection: sqlite3.Connection, where: str, values: tuple[int | str, ...], reach: Span
+) -> list[sqlite3.Row]:
+    select = f"SELECT at_us, kind, cause, detail FROM fact WHERE {where} AND at_us "
+    before = connection.execute(f"{select} <= ? ORDER BY at_us DESC LIMIT 1", (*values, reach.start_us))
+    inside = connection.execute(f"{select} > ? AND at_us <= ?", (*values, reach.start_us, reach.end_us))
+    after = connection.execute(f"{select} > ? ORDER BY at_us LIMIT 1", (*values, reach.end_us))
+    return [*before, *inside, *after]
 
 
 def _lost(connection: sqlite3.Connection, key: tuple[int, int], window: Span) -> list[Span]:

@@ -58,18 +58,30 @@ class Indexed:
 
 
 def index_facts(
-    connection: sqlite3.Connection, volume_no: int, facts: Iterable[Fact], stamp: Stamp, zone: ZoneInfo
+    connection: sqlite3.Connection,
+    volume_no: int,
+    facts: Iterable[Fact],
+    stamp: Stamp,
+    zone: ZoneInfo,
+    recorder: str = "",
 ) -> Indexed:
-    """Enter `facts`, read from the volume's journal, into the index. `zone` is where civil days are counted."""
-    return _Batch(connection, volume_no, stamp, zone).enter(list(facts))
+    """Enter `facts`, read from the volume's journal of `recorder`, into the index.
+
+    `zone` is where civil days are counted. Where `recorder` is "", the starts and ends of every recorder explain the
+    streams' gaps, and else those of this one.
+    """
+    return _Batch(connection, volume_no, stamp, zone, recorder).enter(list(facts))
 
 
 class _Batch:
-    def __init__(self, connection: sqlite3.Connection, volume_no: int, stamp: Stamp, zone: ZoneInfo) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, volume_no: int, stamp: Stamp, zone: ZoneInfo, recorder: str
+    ) -> None:
         self._connection = connection
         self._volume = volume_no
         self._stamp = stamp
         self._zone = zone
+        self._recorder = recorder
         self._cameras: dict[str, int] = {}
         self._floors: dict[Floor, int] = {}
         self._spans: dict[tuple[int, int], list[Span]] = {}
@@ -152,8 +164,9 @@ class _Batch:
     ) -> tuple[int, int, int, *tuple[object, ...]]:
         match fact:
             case StreamUp():
+                # Its detail says whose starts and ends explain the gaps that follow.
                 camera = self._cameras[fact.camera]
-                return (camera, STREAM_NO[fact.stream], fact.at_us, "stream_up", None, None, 0, 0, "")
+                return (camera, STREAM_NO[fact.stream], fact.at_us, "stream_up", None, None, 0, 0, self._recorder)
             case StreamDown(last_frame_us=last, cause=cause, code=code):
                 camera = self._cameras[fact.camera]
                 return (camera, STREAM_NO[fact.stream], fact.at_us, "stream_down", last, cause, 0, 0, code)

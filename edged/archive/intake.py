@@ -243,7 +243,8 @@ def _store(
     if stored != start:
         # A wait that was cancelled after its transaction had begun: the rows are there, go on from where they end.
         return stored, Indexed()
-    done = index_facts(connection, volume_no, facts, stamp, zone)
+    recorder = file.split("/")[1]  # journal/<recorder>/<day>.ndjson
+    done = index_facts(connection, volume_no, facts, stamp, zone, recorder)
     connection.execute(
         "INSERT INTO intake (volume, file, offset) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET offset = excluded.offset",
         (volume_no, file, end),

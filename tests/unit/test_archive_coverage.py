@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from edged.archive.database import open_database
 from edged.archive.indexing import index_facts
 from edged.base.clock import DAY, HOUR, MINUTE, SECOND
 from edged.base.spans import Span, subtract, union
-from edged.model import Cause, Coverage, Gap, Loss, StreamKind
+from edged.model import Cause, Coverage, Gap, Loss, RecorderStart, StreamKind
 from edged.model import Fact as JournalFact
 from tests.archive_kit import (
     SHANGHAI,
@@ -194,6 +195,24 @@ def test_a_story_with_its_gaps(connection: sqlite3.Connection) -> None:
     coverage = ask(connection, -100, 600, live=(500, 590))
     assert coverage.window == Span(T0 - 2 * SECOND, T0 + 590 * SECOND)
     assert seconds(coverage) == [(-2, 0, Cause.RECORDER), (180, 300, Cause.STALLED), (360, 500, Cause.RECORDER)]
+
+
+def test_i4_the_end_of_another_process_explains_no_gap(connection: sqlite3.Connection) -> None:
+    """I4: two recorder processes; each one's starts and stops speak for its own cameras alone."""
+    roster.upsert_found(connection, "cam-1", source="static", place="listed", at_us=T0)
+    roster.adopt(connection, "cam-1", T0)
+
+    def put_as(recorder: str, *facts: JournalFact) -> None:
+        index_facts(connection, 1, facts, stamp, SHANGHAI, recorder)
+
+    def start(recorder: str, at_us: int) -> RecorderStart:
+        return replace(recorder_start(at_us), recorder=recorder)
+
+    put_as("nvr-2", start("nvr-2", T0), up(T0), sealed(start_us=T0), down(T0 + 65 * SECOND, Cause.UNREACHABLE))
+    put_as("nvr", start("nvr", T0), start("nvr", T0 + 70 * SECOND))
+    assert seconds(ask(connection, 0, 100)) == [(60, 100, Cause.UNREACHABLE)]
+    put_as("nvr-2", start("nvr-2", T0 + 80 * SECOND))
+    assert seconds(ask(connection, 0, 100)) == [(60, 80, Cause.UNREACHABLE), (80, 100, Cause.RECORDER)]
 
 
 @pytest.mark.parametrize("window", [(182, 184), (186, 190), (180, 181), (299, 300), (361, 362), (490, 495), (-2, -1)])
