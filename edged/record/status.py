@@ -120,7 +120,8 @@ class StatusServer:
         self._inode = 0
 
     async def __aenter__(self) -> "StatusServer":
-        await self.open()
+        if self._server is None:
+            await self.open()
         return self
 
     async def __aexit__(self, *_: object) -> None:
