@@ -229,6 +229,13 @@ def test_a_disk_that_had_begun_to_write_back_keeps_a_prefix_that_ends_at_a_secto
     assert any(length % 3000 for length in lengths), "and so is a write torn in the middle"
 
 
+def test_what_a_sync_has_settled_never_comes_up_again(disk: Disk) -> None:
+    make_durable(disk, "a", b"one")
+    disk.unlink(disk.root, "a", 2)
+    disk.sync(disk.root)
+    assert all(left(disk, seed) == {} for seed in range(50))
+
+
 def test_a_seed_leaves_the_same_each_time(disk: Disk) -> None:
     for number in range(20):
         make(disk, f"f{number}", b"x" * 5000)
