@@ -15,7 +15,7 @@ VERIFY_SECONDS = 4 * 3600.0  # a million entries take about half a minute
 class BadFile(EdgedError):
     """A file named on the command line cannot be used."""
 
-    code = "CLI-010"
+    code = "CLI-020"
 
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -11,7 +11,7 @@ from edged.cli.show import print_json
 class CannotWrite(EdgedError):
     """The bundle cannot be written where it was asked for."""
 
-    code = "CLI-011"
+    code = "CLI-021"
 
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

