@@ -8,13 +8,14 @@ DEMO_SECONDS ?= 60
 TEST_WORKERS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-packages check format bench-recorder bench-report lock clean
+.PHONY: help venv demo test test-packages check format bench-recorder bench-recorder-max bench-report lock clean
 
 help:
 	@echo "make demo            four simulated cameras, a broker and edged, told as a story (DEMO_SECONDS=$(DEMO_SECONDS))"
 	@echo "make test            everything that proves edged: make check, then every test"
 	@echo "make check           format, lint, types, import contracts, documents"
 	@echo "make bench-recorder  edged's recorder beside one ffmpeg per camera, as JSON lines"
+	@echo "make bench-recorder-max  the most cameras this machine records without losing a packet"
 	@echo "make bench-report    what a scrape of 256 cameras costs"
 	@echo "make format          put the code into the house format"
 	@echo "make lock            resolve the dependencies anew (needs uv)"
@@ -49,6 +50,9 @@ test: venv test-packages check
 
 bench-recorder: venv
 	@$(BIN)/python -m tests.bench.recorder
+
+bench-recorder-max: venv
+	@$(BIN)/python -m tests.bench.recorder_max
 
 bench-report: venv
 	@$(BIN)/python -m tests.bench.report

@@ -20,7 +20,7 @@ from edged.record.segment_file import Committed
 from edged.record.segmenter import Lengths
 from edged.record.session import Counters
 from edged.record.stream import House, StreamRecorder
-from edged.record.volume import VolumeWriter
+from edged.record.volume import VolumeWriter, queue_bytes_for
 
 log = logging.getLogger(__name__)
 SEGMENT_LIMIT_SECONDS = 60.0  # DESIGN 4: one file is at most 60 s
@@ -92,6 +92,9 @@ class Streams:
             if name not in self._volumes:
                 self._volumes[name] = self._open_volume(volume, sync_us)
             self._volumes[name].sync_us = sync_us
+            self._volumes[name].queue_bytes = queue_bytes_for(
+                sum(stream.volume == name for stream in assignment.streams)
+            )
         for key, stream in wanted.items():
             if key not in self._streams:
                 self._begin_stream(stream)

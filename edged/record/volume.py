@@ -31,7 +31,10 @@ from edged.record.segmenter import SegmentEnd
 
 log = logging.getLogger(__name__)
 
-QUEUE_BYTES = 64 * 1024 * 1024  # eight seconds of sixteen 4 Mbit/s cameras
+QUEUE_BYTES = 64 * 1024 * 1024  # at least
+# Eight seconds at 4 Mbit/s, and at the least four fragments: cameras that were switched on together hand out theirs in
+# the same instant, and a queue of a fixed size then calls a healthy disk too slow.
+QUEUE_BYTES_PER_STREAM = 4 * 1024 * 1024
 STUCK_US = 10 * SECOND  # a call to the disk that takes longer than this is reported while it lasts
 _FACTS_KEPT = 10_000  # facts that wait for a fenced volume
 _NOT_OPENED = "the disk has not answered yet"
@@ -64,6 +67,11 @@ class _Stop:
 _Item = _Write | _Seal | _Tell | _Stop
 
 
+def queue_bytes_for(streams: int) -> int:
+    """How much may wait for a volume that this many streams are recorded to."""
+    return max(QUEUE_BYTES, streams * QUEUE_BYTES_PER_STREAM)
+
+
 class VolumeWriter:
     """The streams' side runs on the event loop, ``_work`` and all it calls on the volume's thread."""
 
@@ -84,7 +92,7 @@ class VolumeWriter:
         self._runs = runs
         self._clock = clock
         self._shelf = shelf
-        self._limit = queue_bytes
+        self.queue_bytes = queue_bytes  # the most that may wait; memory is taken only while the disk is behind
         self._items: queue.SimpleQueue[_Item] = queue.SimpleQueue()
         # Each of these has one writing thread, so none needs a lock.
         self._taken = 0  # bytes, by the loop
@@ -122,7 +130,7 @@ class VolumeWriter:
         size = len(head) + len(body)
         if self._reason or file.spent:
             return False
-        if self._taken - self._done + size > self._limit:
+        if self._taken - self._done + size > self.queue_bytes:
             self._overflows += 1
             return False
         self._taken += size
