@@ -65,7 +65,7 @@ class SegmentSealed:
     bytes: int
     frames: int
     keyframes: int
-    codec: str  # RFC 6381, e.g. avc1.64001f
+    codec: str  # of all tracks (RFC 6381), e.g. avc1.64001f,mp4a.40.2
     width: int
     height: int
     sha256: str  # of the bytes as they went out, lower-case hex

@@ -91,6 +91,17 @@ def test_a_torn_nal_unit_is_left_out_and_its_neighbours_stay(missing: int) -> No
     assert receiver.video.lost == receiver.video.torn_units == 1
 
 
+def test_a_fragment_of_another_unit_does_not_continue_this_one() -> None:
+    receiver = Receiver(codec=Codec.H265)
+    first, *_ = fragments(KEY + bytes(300), 3, number=0, stamp=0)
+    *_, last = fragments(SLICE + bytes(300), 3, number=-1, stamp=0)
+    receiver.feed(first)
+    receiver.feed(last)
+    receiver.feed(packet(SLICE + b"after", number=2, stamp=3600, marker=True))
+    assert [unit.nals() for unit in receiver.units] == [[SLICE + b"after"]]
+    assert receiver.video.torn_units == 1
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.binary(min_size=1, max_size=30), max_size=12), st.data())
 def test_any_payloads_leave_whole_nal_units(payloads: list[bytes], data: st.DataObject) -> None:

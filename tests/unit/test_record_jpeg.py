@@ -180,6 +180,16 @@ def test_a_torn_picture_is_left_out_whole(missing: int) -> None:
     assert receiver.video.torn_units > 0
 
 
+def test_a_piece_that_does_not_fit_on_tears_the_picture() -> None:
+    receiver = Receiver(codec=Codec.JPEG)
+    first, _, last = send(b"\x12" * 1000)
+    receiver.feed(first)
+    receiver.feed(last[:6] + struct.pack(">H", 1) + last[8:])  # numbered as if nothing were missing
+    assert receiver.units == []
+    assert receiver.video.lost == 0
+    assert receiver.video.torn_units == 1
+
+
 def test_without_markers_the_timestamp_ends_a_picture() -> None:
     receiver = Receiver(codec=Codec.JPEG)
     for number in range(3):
