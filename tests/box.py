@@ -1,6 +1,7 @@
 """One edged box for tests: its folders, its configuration, its processes and its command line."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -67,9 +68,9 @@ class Box:
 
     def __exit__(self, *_: object) -> None:
         self.end(signal.SIGKILL)
-        recorder = self.recorder_pid()
-        if recorder is not None:
-            os.kill(recorder, signal.SIGKILL)
+        for recorder in self.recorder_pids().values():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(recorder, signal.SIGKILL)
 
     def start(self) -> None:
         """Start `edged run`; its log goes to edged.log below the folder."""
@@ -92,16 +93,21 @@ class Box:
         return code
 
     def recorder_pid(self) -> int | None:
-        """The recorder that runs below this folder, found by its command line."""
-        wanted = str(self.state).encode()
+        """The one recorder that runs below this folder."""
+        return next(iter(self.recorder_pids().values()), None)
+
+    def recorder_pids(self) -> dict[str, int]:
+        """The recorders that run below this folder by their ids, found by their command lines."""
+        wanted = str(self.state)
+        found = {}
         for process in Path("/proc").glob("[0-9]*"):
             try:
-                words = (process / "cmdline").read_bytes().split(b"\0")
+                words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
             except OSError:
                 continue
-            if b"recorder" in words and wanted in words:
-                return int(process.name)
-        return None
+            if "recorder" in words and wanted in words:
+                found[words[words.index("--id") + 1]] = int(process.name)
+        return found
 
     def log(self) -> str:
         return (self.folder / "edged.log").read_text() if (self.folder / "edged.log").exists() else ""

@@ -124,7 +124,7 @@ class RecorderChild:
             log.warning("recorder %s ended with exit code %d", self.id, code)
 
     def _spawn(self, options: Sequence[str]) -> subprocess.Popen[bytes]:
-        # Not asyncio's: that one kills its process when the controller ends otherwise than in order (I6).
+        # Not asyncio's, whose transport kills the process where it is collected while that runs (I6).
         return subprocess.Popen(
             [
                 *(sys.executable, "-m", "edged", "recorder", "--id", self.id, *options),
