@@ -1,7 +1,9 @@
 """The connection that a session's conversation runs over: TCP, or TLS inside it, opened and used without blocking."""
 
 import asyncio
+import os
 import socket
+import ssl
 
 from edged.record.assignment import AssignedStream
 from edged.record.errors import BadStream, Closed, Unreachable
@@ -32,13 +34,18 @@ async def open_wire(
     except BaseException as error:
         if sock is not None:
             sock.close()
-        # What the system calls the failure may quote the address: name its kind alone.
         if isinstance(error, TimeoutError):
             raise Unreachable(f"the camera did not answer within {CONNECT_SECONDS:g} s") from None
         if isinstance(error, OSError):
-            why = error.strerror or type(error).__name__
-            raise Unreachable(f"the camera cannot be connected to ({why})") from None
+            raise Unreachable(f"the camera cannot be connected to ({_kind(error)})") from None
         raise
+
+
+def _kind(error: OSError) -> str:
+    """What went wrong, by its number: asyncio's own words for it quote the camera's address (I9)."""
+    if isinstance(error, ssl.SSLError) or not error.errno:
+        return type(error).__name__
+    return os.strerror(error.errno)
 
 
 def names(sock: ControlSocket) -> tuple[str, tuple[int, str, int]]:
