@@ -77,9 +77,10 @@ class Site:
     def pass_unwatched(self, seconds: float) -> None:
         """Time passes, the recorder goes on, nobody looks."""
         self.clock.advance(seconds)
-        self._record()
+        self.deliver()
 
-    def _record(self) -> None:
+    def deliver(self) -> None:
+        """What is live has committed frames by now."""
         now_us = self.clock.wall_us()
         for feed in self.feeds.values():
             if feed.live and self.recorder_alive:
@@ -118,7 +119,7 @@ class Site:
         changes: list[Change] = []
         for _ in range(times):
             self.clock.advance(1)
-            self._record()
+            self.deliver()
             changes += await self.desk.observe(self.status())
         return changes
 

@@ -4,6 +4,7 @@ import logging
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -154,6 +155,22 @@ async def test_a_status_said_again_and_again_is_no_sign_of_life(site: Site) -> N
         changes += await site.desk.observe(stuck)
     assert events(changes) == ["opened", "opened"]
     assert {change.incident.outage.cause for change in changes} == {Cause.RECORDER}
+
+
+async def test_a_dead_process_is_no_word_about_the_cameras_of_another(site: Site) -> None:
+    """Two processes record; that of cam-a dies, and what the other one says goes on."""
+    await site.second(5)
+    changes: list[Change] = []
+    for _ in range(15):
+        site.clock.advance(1)
+        site.deliver()
+        told = site.status()
+        assert told is not None
+        rest = tuple(stream for stream in told.streams if stream.camera != "cam-a")
+        changes += await site.desk.observe(replace(told, streams=rest), lambda camera: camera != "cam-a")
+    assert [(c.event, c.incident.outage.camera, c.incident.outage.cause) for c in changes] == [
+        ("opened", "cam-a", Cause.RECORDER)
+    ]
 
 
 async def test_256_lost_at_once_are_one_transaction(
