@@ -8,12 +8,15 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from edged.model import Cause, Loss, StreamState
 from edged.record.status import follow_status, status_socket_path
 from simulators.judge import check_gapless, decode_all, read_frames
+from simulators.rtsp_message import Request
 from tests.certificates import certificate, server_context
 from tests.recorder_kit import RECORDER, Site, stream_of, until
-from tests.rtsp_camera import RtspCamera, rtsp_camera
+from tests.rtsp_camera import Client, rtsp_camera
 
 
 class Fault:
@@ -297,14 +300,31 @@ async def test_hostile_cameras_cost_their_own_streams_alone(tmp_path: Path) -> N
 
 
 async def test_a_camera_that_talks_without_end_before_it_plays_is_given_up(tmp_path: Path) -> None:
-    def talk(client: object, request: object) -> bytes:
+    def talk(client: Client, request: Request) -> bytes:
         return b"RTSP/1.0 100 Wait\r\n\r\n" * 5000
 
     site = Site(tmp_path)
     async with rtsp_camera(answers={"DESCRIBE": talk}) as camera:
-        assert isinstance(camera, RtspCamera)
         site.record("c1", camera.url())
         site.assign()
         async with site.recorder():
             status = await site.status(lambda status: stream_of(status, "c1").state is StreamState.DOWN)
         assert stream_of(status, "c1").cause is Cause.PROTOCOL
+
+
+async def test_a_camera_that_talks_without_end_while_it_plays_is_given_up(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def talk(client: Client, request: Request) -> bytes:
+        return client.usual(request) + b"RTSP/1.0 200 OK\r\n\r\n" * 500
+
+    site = Site(tmp_path)
+    async with rtsp_camera(answers={"PLAY": talk}) as camera:
+        site.record("c1", camera.url())
+        site.assign()
+        async with site.recorder():
+            status = await site.status(lambda status: stream_of(status, "c1").state is StreamState.DOWN)
+        assert stream_of(status, "c1").cause is Cause.PROTOCOL
+        assert "floods the recorder with messages" in caplog.text
+        assert camera.host not in caplog.text, "I9: no address in the log"
+        assert camera.sessions == {}
