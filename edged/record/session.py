@@ -198,6 +198,11 @@ class Session:
 
     def _check_times(self, now_mono_us: int) -> None:
         if now_mono_us - self._frame_mono_us > STALL_US:
+            if self._lanes and not self.video.packets:
+                raise Stalled(
+                    f"no packet came over UDP for {STALL_US // SECOND} s",
+                    hint="let UDP from the camera through, or set the stream's transport to tcp",
+                )
             raise Stalled(f"no whole frame for {STALL_US // SECOND} s")
         since = self._no_keyframe_since_us
         if since is not None and now_mono_us - since > KEYFRAME_US:

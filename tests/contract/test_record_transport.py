@@ -154,6 +154,32 @@ async def test_udp_is_reported_upon_and_its_ports_are_the_recorders_alone(tmp_pa
         judged(site)
 
 
+@pytest.mark.parametrize("transport", ["tcp", "udp"])
+async def test_a_recorder_leaves_no_slot_taken(tmp_path: Path, transport: str) -> None:
+    """A session that fails while it plays, one that is not wanted so any more, and one at the end of the process."""
+    plays: list[int] = []
+
+    def plan(frame: int, packets: list[bytes]) -> list[tuple[float, bytes]]:
+        if frame == 0:
+            plays.append(0)
+        if frame == 40 and len(plays) == 1:
+            packets = [packets[0][:12] + b"\x7d\x85 a form that was not agreed upon", *packets[1:]]
+        return [(0.0, packet) for packet in packets]
+
+    site = Site(tmp_path)
+    async with rtsp_camera(plan=plan, slots=1, password="secret") as camera:
+        site.record("c1", camera.url(), transport=transport)
+        site.assign()
+        async with site.recorder():
+            await until(lambda: len(plays) == 2 and len(site.segments()) >= 3)
+            site.record("c1", camera.url("other"), transport=transport)
+            site.assign()
+            sealed = len(site.segments())
+            await until(lambda: len(plays) == 3 and len(site.segments()) > sealed)
+        assert camera.sessions == {}
+        assert camera.refused == 0
+
+
 async def test_recording_over_tls(tmp_path: Path) -> None:
     file, key, pin = certificate(tmp_path, "camera", "127.91.0.1")
     site = Site(tmp_path)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edged.record.errors import BadStream, CameraRefused, Closed, WrongCredentials
-from edged.record.rtsp import Conversation, Lane, Playing, RtspClient
+from edged.record.rtsp import Conversation, Lane, LeftSession, Playing, RtspClient
 from edged.record.rtsp_auth import Credentials
 from edged.record.rtsp_message import BODY_LIMIT, HEAD_LIMIT, Message, parse_message
 
@@ -225,6 +225,52 @@ def test_a_forgotten_session_ends_it() -> None:
     rtsp = playing_client("OPTIONS")
     with pytest.raises(Closed):
         answered(rtsp, rtsp.keep_alive(), "454 Session Not Found")
+
+
+def test_a_camera_that_sends_its_viewers_elsewhere_while_it_plays_is_called_again() -> None:
+    """RFC 2326, 10.10."""
+    rtsp = playing_client("OPTIONS")
+    with pytest.raises(Closed):
+        rtsp.on_message(parse(b"REDIRECT rtsp://camera.invalid/ RTSP/1.0\r\nCSeq: 732\r\n\r\n"))
+    assert rtsp.teardown().startswith(b"TEARDOWN "), "the session is still to be ended"
+
+
+def test_a_session_left_behind_is_ended_by_the_next_conversation() -> None:
+    camera = Camera(TEARDOWN="RTSP/1.0 454 Session Not Found\r\nCSeq: {cseq}\r\n\r\n")
+    camera.converse(client().open(left=LeftSession("older", URL + "/old")))
+    methods = [line.split(" ")[0] for line in camera.lines()]
+    assert methods == ["OPTIONS", "TEARDOWN", "DESCRIBE", "SETUP", "PLAY"]
+    assert camera.lines()[1] == f"TEARDOWN {URL}/old RTSP/1.0"
+    assert "Session: older\r\n" in camera.asked[1]
+
+
+def udp_transport(line: str) -> tuple[int, int] | None:
+    camera = Camera(SETUP=f"RTSP/1.0 200 OK\r\nCSeq: {{cseq}}\r\nSession: 7\r\n{line}\r\n")
+    playing = camera.converse(client().open(lambda: (5004, 5005)))
+    assert "Transport: RTP/AVP;unicast;client_port=5004-5005\r\n" in camera.asked[2]
+    assert playing.lanes[0].own_ports == (5004, 5005)
+    return playing.lanes[0].camera_ports
+
+
+@pytest.mark.parametrize(
+    ("line", "ports"),
+    [
+        ("Transport: RTP/AVP;unicast;client_port=5004-5005;server_port=6000-6001\r\n", (6000, 6001)),
+        ("Transport: RTP/AVP/UDP;unicast;client_port=5004-5005;server_port=6000\r\n", (6000, 6001)),
+        ("Transport: RTP/AVP;unicast;client_port=5004-5005\r\n", None),
+        ("Transport: RTP/AVP;unicast;server_port=0-0\r\n", None),
+        ("Transport: RTP/AVP;unicast;server_port=70000-70001\r\n", None),
+        ("", None),
+    ],
+)
+def test_where_a_camera_sends_udp_from(line: str, ports: tuple[int, int] | None) -> None:
+    assert udp_transport(line) == ports
+
+
+@pytest.mark.parametrize("line", ["Transport: RTP/AVP/TCP;interleaved=0-1\r\n", "Transport: RTP/AVP;multicast\r\n"])
+def test_another_transport_than_the_one_asked_for_is_refused(line: str) -> None:
+    with pytest.raises(BadStream, match="unicast UDP"):
+        udp_transport(line)
 
 
 def test_a_stale_nonce_while_playing_is_answered_once() -> None:
