@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
@@ -64,7 +64,7 @@ def read_key(pem: bytes) -> Ed25519PublicKey:
     """An Ed25519 public key. Raises Altered."""
     try:
         key = load_pem_public_key(pem)
-    except ValueError as error:
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise Altered("the public key cannot be read") from error
     if not isinstance(key, Ed25519PublicKey):
         raise Altered("the public key is not an Ed25519 key")

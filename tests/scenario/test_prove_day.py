@@ -1,0 +1,271 @@
+"""The proof of a camera-day, checked as an inspector checks it: each verdict, and every kind of tampering."""
+
+import json
+import random
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from edged.base.clock import DAY, HOUR, MINUTE
+from edged.model import Cause
+from edged.prove.key import open_key
+from edged.prove.proofs import NotOnRecord
+from edged.prove.verify_retention import verify_bundle
+from tests.proving import CAMERA, DATE, DAY_US, Box, box, edit, spoil
+from tests.retaining import START_US
+
+SCRIPT_FILES = {"bundle.json", "checkpoint", "leaves.ndjson", "proofs.ndjson", "key.pem", "verify_retention.py"}
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[Box]:
+    async with box(tmp_path) as built:
+        yield built
+
+
+async def a_day(site: Box) -> None:
+    """All of DATE recorded and told, and the two hours around it."""
+    await site.record(START_US, DAY_US + 25 * HOUR)
+    await site.until(DAY_US + 26 * HOUR)
+    await site.hours.one_pass()
+
+
+async def test_complete(site: Box, tmp_path: Path) -> None:
+    await a_day(site)
+    folder = await site.bundle(tmp_path / "bundle")
+    report = site.check(folder)
+    assert (report.verdict, report.findings, report.gaps) == ("COMPLETE", [], [])
+    assert (report.from_us, report.until_us) == (DAY_US, DAY_US + DAY)
+    assert report.segments == report.hashed == 144
+    assert {path.name for path in folder.iterdir()} == SCRIPT_FILES
+    assert report.floors, "the floor and its rules are told"
+
+
+async def test_complete_on_the_day_of_adoption_and_before_the_day_is_over(site: Box, tmp_path: Path) -> None:
+    await site.record(START_US, START_US + 5 * HOUR)
+    await site.until(START_US + 4 * HOUR)
+    await site.hours.one_pass()
+    report = site.check(await site.bundle(tmp_path / "bundle", DATE.replace(day=1)))
+    assert report.verdict == "COMPLETE", report.findings
+    assert (report.from_us, report.until_us) == (START_US, START_US + 3 * HOUR)
+    assert len(report.notes) == 2
+
+
+async def test_declared_gaps_with_their_causes(site: Box, tmp_path: Path) -> None:
+    gap = (DAY_US + 6 * HOUR + 50 * MINUTE, DAY_US + 8 * HOUR + 10 * MINUTE)
+    await site.record(START_US, gap[0])
+    await site.down(gap[0], Cause.STALLED, gap[1])
+    await site.record(gap[1], DAY_US + 25 * HOUR)
+    await site.until(DAY_US + 26 * HOUR)
+    await site.hours.one_pass()
+    report = site.check(await site.bundle(tmp_path / "bundle"))
+    assert report.verdict == "COMPLETE_WITH_DECLARED_GAPS", report.findings
+    assert report.gaps == [(*gap, "stalled")]
+
+
+async def test_a_gap_that_nothing_explains_is_missing(site: Box, tmp_path: Path) -> None:
+    await site.up(START_US)
+    await site.record(START_US, DAY_US + 6 * HOUR)
+    await site.record(DAY_US + 7 * HOUR, DAY_US + 25 * HOUR)
+    await site.until(DAY_US + 26 * HOUR)
+    await site.hours.one_pass()
+    report = site.check(await site.bundle(tmp_path / "bundle"))
+    assert report.verdict == "MISSING_UNEXPLAINED"
+    assert report.gaps == [(DAY_US + 6 * HOUR, DAY_US + 7 * HOUR, "unknown")]
+
+
+async def test_deleted_after_floor(site: Box, tmp_path: Path) -> None:
+    """I1, I3: what the sweep erased past its floor is on record, with hash, floor and clock."""
+    await a_day(site)
+    await site.until(DAY_US + 40 * DAY)
+    site.house.batch = 1000
+    report = await site.house.one_pass()
+    assert report.erased >= 144, report
+    folder = await site.bundle(tmp_path / "bundle")
+    checked = site.check(folder)
+    assert checked.verdict == "DELETED_AFTER_FLOOR", checked.findings
+    assert (checked.segments, checked.hashed, checked.deleted) == (144, 0, 144)
+    assert site.check(folder, files=False).verdict == "DELETED_AFTER_FLOOR"
+
+
+async def test_a_file_that_is_gone_without_a_deletion_is_missing(site: Box, tmp_path: Path) -> None:
+    """I3: nobody but a recorded deletion makes a file's absence lawful."""
+    await a_day(site)
+    folder = await site.bundle(tmp_path / "bundle")
+    lost = next(site.house.volumes[0].volume.path.glob("segments/*/2026-11-02/*.mp4"))
+    lost.unlink()
+    report = site.check(folder)
+    assert report.verdict == "MISSING_UNEXPLAINED"
+    assert any(lost.name in finding for finding in report.findings)
+
+
+async def test_a_file_of_other_content_is_altered(site: Box, tmp_path: Path) -> None:
+    await a_day(site)
+    folder = await site.bundle(tmp_path / "bundle")
+    file = next(site.house.volumes[0].volume.path.glob("segments/*/2026-11-02/*.mp4"))
+    spoil(file, 5)
+    report = site.check(folder)
+    assert report.verdict == "ALTERED"
+    assert [file.name in finding for finding in report.findings] == [True]
+    assert site.check(folder, files=False).verdict == "COMPLETE", "without the files nobody can tell"
+
+
+def leave_out(folder: Path, left_out: set[int], **about: int) -> None:
+    """Take entries (by their line) out of a bundle with their proofs, and say something else of the day."""
+    for name in ("leaves.ndjson", "proofs.ndjson"):
+        lines = (folder / name).read_text().splitlines(keepends=True)
+        (folder / name).write_text("".join(line for number, line in enumerate(lines) if number not in left_out))
+    told = json.loads((folder / "bundle.json").read_text())
+    (folder / "bundle.json").write_text(json.dumps(told | about))
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "about"),
+    [
+        (0, 3, {"since_us": DAY_US + 3 * HOUR}),
+        (10, 11, {}),
+        (21, 24, {"until_us": DAY_US + 21 * HOUR}),
+    ],
+    ids=["the first", "one in the middle", "the last"],
+)
+async def test_a_day_without_some_of_its_hours_is_missing(
+    site: Box, tmp_path: Path, first: int, last: int, about: dict[str, int]
+) -> None:
+    """I4: a bundle that leaves hours out is not a shorter complete day."""
+    await a_day(site)
+    await site.until(DAY_US + 3 * DAY)
+    folder = await site.bundle(tmp_path / "bundle")
+    bodies = [json.loads(line)["body"] for line in (folder / "leaves.ndjson").read_text().splitlines()]
+    hours = range(DAY_US + first * HOUR, DAY_US + last * HOUR, HOUR)
+    leave_out(folder, {number for number, body in enumerate(bodies) if body.get("hour_us") in hours}, **about)
+    report = site.check(folder)
+    assert report.verdict == "MISSING_UNEXPLAINED"
+    assert report.findings
+
+
+async def test_a_stale_head_shows_its_date(site: Box, tmp_path: Path) -> None:
+    """A proof made before the last hours were due may lack them, and says when it was made and how far it reaches."""
+    await a_day(site)
+    folder = await site.bundle(tmp_path / "bundle")
+    bodies = [json.loads(line)["body"] for line in (folder / "leaves.ndjson").read_text().splitlines()]
+    late = {number for number, body in enumerate(bodies) if body.get("to_us", 0) > DAY_US + 21 * HOUR}
+    leave_out(folder, late, until_us=DAY_US + 21 * HOUR)
+    report = site.check(folder)
+    assert (report.verdict, report.until_us) == ("COMPLETE", DAY_US + 21 * HOUR)
+    assert report.made_us == DAY_US + 26 * HOUR
+    assert any("not on record yet" in note for note in report.notes)
+
+
+@pytest.mark.parametrize("name", ["checkpoint", "leaves.ndjson", "proofs.ndjson", "key.pem"])
+async def test_any_byte_of_the_evidence_changed_is_detected(site: Box, tmp_path: Path, name: str) -> None:
+    await a_day(site)
+    folder = await site.bundle(tmp_path / "bundle")
+    whole = (folder / name).read_bytes()
+    draw = random.Random(name)
+    trusted = None if name == "key.pem" else site.proofs.key.pem.encode()
+    for at in draw.sample(range(len(whole) - 1), min(len(whole) - 1, 60)):
+        spoil(folder / name, at)
+        report = verify_bundle(folder, (), trusted)
+        harmless = name == "key.pem" and whole[at : at + 1] in b"-\n"
+        assert report.verdict == "ALTERED" or harmless, (name, at, report)
+        (folder / name).write_bytes(whole)
+
+
+async def test_a_bundle_signed_by_another_key_is_altered(site: Box, tmp_path: Path) -> None:
+    """A whole false history can be signed with a false key; the true key, got by another way, tells."""
+    await a_day(site)
+    folder = await site.bundle(tmp_path / "bundle")
+    (tmp_path / "other").mkdir()
+    other = open_key(tmp_path / "other", site.proofs.key.origin)
+    assert verify_bundle(folder, (), other.pem.encode()).verdict == "ALTERED"
+    (folder / "key.pem").write_text(other.pem)
+    assert verify_bundle(folder).verdict == "ALTERED"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"date": "2026-11-02"', '"date": "2026-11-03"'),
+        ('"camera": "cam-1"', '"camera": "cam-2"'),
+        ('"stream": "main"', '"stream": "sub"'),
+        (f'"from_us": {DAY_US}', f'"from_us": {DAY_US + HOUR}'),
+        (f'"to_us": {DAY_US + DAY}', f'"to_us": {DAY_US + DAY - HOUR}'),
+        ('"v": 1', '"v": 9'),
+    ],
+)
+async def test_what_the_bundle_says_of_itself_is_checked(site: Box, tmp_path: Path, old: str, new: str) -> None:
+    await a_day(site)
+    folder = await site.bundle(tmp_path / "bundle")
+    edit(folder / "bundle.json", old, new)
+    assert site.check(folder).verdict == "ALTERED"
+
+
+@pytest.mark.parametrize("name", ["bundle.json", "checkpoint", "leaves.ndjson", "proofs.ndjson"])
+async def test_a_bundle_without_one_of_its_files_is_altered(site: Box, tmp_path: Path, name: str) -> None:
+    await a_day(site)
+    folder = await site.bundle(tmp_path / "bundle")
+    (folder / name).unlink()
+    assert site.check(folder).verdict == "ALTERED"
+
+
+async def test_a_journal_read_late_supersedes_and_cannot_be_hidden(site: Box, tmp_path: Path) -> None:
+    """I4: footage found late is added by a new record that names the old one."""
+    hole = (DAY_US + 6 * HOUR, DAY_US + 6 * HOUR + 30 * MINUTE)
+    await site.up(START_US)
+    await site.record(START_US, hole[0])
+    await site.record(hole[1], DAY_US + 25 * HOUR)
+    await site.until(DAY_US + 26 * HOUR)
+    await site.hours.one_pass()
+    assert site.check(await site.bundle(tmp_path / "before")).verdict == "MISSING_UNEXPLAINED"
+    await site.record(*hole)
+    await site.hours.one_pass()
+    folder = await site.bundle(tmp_path / "after")
+    assert site.check(folder).verdict == "COMPLETE"
+    newer = [body for body in await site.told("camera_hour") if body["supersedes"]]
+    assert [(body["hour_us"], len(body["segments"])) for body in newer] == [(hole[0], 6)]
+    lines = (folder / "leaves.ndjson").read_text().splitlines()
+    leave_out(folder, {n for n, line in enumerate(lines) if json.loads(line)["seq"] == newer[0]["supersedes"]})
+    assert site.check(folder).verdict == "ALTERED"
+
+
+async def test_nothing_on_record_yet(site: Box, tmp_path: Path) -> None:
+    with pytest.raises(NotOnRecord):
+        await site.bundle(tmp_path / "bundle")
+    assert await site.told("proof_made") == [], "a proof that was refused was not made"
+
+
+async def test_i9_a_bundle_names_no_address(site: Box, tmp_path: Path) -> None:
+    details = {"address": "192.0.2.9", "stream_uri": "rtsp://192.0.2.9/x", "model": "Model-9"}
+    await site.house.sql("UPDATE camera SET details = ?, name = 'north gate'", json.dumps(details))
+    await a_day(site)
+    folder = await site.bundle(tmp_path / "bundle")
+    for path in folder.iterdir():
+        for secret in ("192.0.2.9", "rtsp:", "Model-9", "north gate"):
+            assert secret not in path.read_text(encoding="utf-8"), path.name
+
+
+async def test_the_script_in_the_bundle_runs_alone(site: Box, tmp_path: Path) -> None:
+    """As an inspector runs it: isolated from this package, from any folder."""
+    await a_day(site)
+    folder = await site.bundle(tmp_path / "bundle")
+    disk = site.house.volumes[0].volume.path
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        script = str(folder / "verify_retention.py")
+        return subprocess.run(
+            [sys.executable, "-I", script, *words], cwd=folder, capture_output=True, text=True, check=False
+        )
+
+    done = run(str(folder), "--files", str(disk), "--json")
+    assert (done.returncode, json.loads(done.stdout)["verdict"]) == (0, "COMPLETE"), done.stderr
+    spoil(next(disk.glob("segments/*/2026-11-02/*.mp4")), 0)
+    done = run(str(folder), "--files", str(disk))
+    assert done.returncode == 1
+    assert done.stdout.startswith(f"ALTERED  camera {CAMERA}, {DATE}")
+    assert run(str(folder / "nowhere")).returncode == 2
+    imports = re.findall(r"^(?:import|from) (\w+)", (folder / "verify_retention.py").read_text(), re.M)
+    assert set(imports) - sys.stdlib_module_names == {"cryptography"}
