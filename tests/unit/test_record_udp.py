@@ -9,10 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edged.record.buffers import Shelf
+from edged.record.connection import Connection
+from edged.record.errors import Stalled
 from edged.record.rtcp import Reception
-from edged.record.rtsp import Lane
+from edged.record.rtsp import Lane, Playing, RtspClient
+from edged.record.sdp import find_video
+from edged.record.session import Counters, Session
 from edged.record.udp import REPORT_US, PortPair, UdpLane
 from edged.record.udp_order import WINDOW_BYTES, WINDOW_PACKETS, WINDOW_US, Held, Window
+from tests.record_film import Recording, film
 
 SECOND = 1_000_000
 HOST = "127.0.0.1"
@@ -242,3 +248,21 @@ def test_port_pairs_are_neighbours_the_even_one_first() -> None:
         assert (pair.rtp.getsockname()[1], pair.rtcp.getsockname()[1]) == pair.ports
         pair.close()
     assert len({pair.ports for pair in pairs}) == 50
+
+
+def test_udp_that_nothing_comes_over_ends_the_session_with_what_to_do() -> None:
+    pair = PortPair(socket.AF_INET, HOST)
+    near, far = socket.socketpair()
+    near.setblocking(False)
+    video = find_video(b"v=0\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n")
+    client = RtspClient("rtsp://camera.invalid/", "", "", lambda: "x")
+    playing = Playing(video, (Lane(0, 1, pair.ports),), 60)
+    connection = Connection(near, client, playing, b"", (pair,), HOST)
+    segmenter = Recording(film()).segmenter
+    session = Session(connection, segmenter, Counters(), lambda: "", Shelf(), 0, lambda quirk: None)
+    scratch = memoryview(bytearray(1 << 20))
+    session.drain(scratch, SECOND, SECOND)
+    with pytest.raises(Stalled, match="set the stream's transport to tcp"):
+        session.drain(scratch, 11 * SECOND, 11 * SECOND)
+    connection.close()
+    far.close()
