@@ -57,6 +57,10 @@ async def test_an_operators_day(tmp_path: Path) -> None:
             assert Path(segment["file"]).stat().st_size == segment["bytes"]
             why = await asyncio.to_thread(box.edged, "retention", "explain", segment["id"])
             assert "order-799/17" in why["explanations"][0]["rules"]
+            law = await asyncio.to_thread(box.edged, "law", "explain", "--camera", first)
+            assert [entry["id"] for entry in law["entries"] if entry["gives_floor"]] == law["rules"]
+            refused = {entry["id"]: entry["why"] for entry in law["entries"] if not entry["applies"]}
+            assert "designated key_target alone" in refused["counter-terrorism/32"]
 
             hold = await asyncio.to_thread(
                 box.edged,
@@ -163,7 +167,7 @@ async def test_i9_nothing_confidential_reaches_mqtt_metrics_or_the_log(tmp_path:
                     assert await asyncio.to_thread(box.end) == 0
                     await until(lambda: ear.on("death"), "the farewell is heard")
                 kinds = {topic.split("/")[4] for topic, _, _ in ear.heard}
-                assert kinds == {"birth", "death", "health", "camera", "outage"}
+                assert kinds == {"birth", "death", "health", "camera", "outage", "ledger"}
                 assert "edged_camera_outage_open" in page
                 assert "opened" in box.log()
                 secrets = ["open-sesame", "changed-too", "rtsp://", "http://", "/onvif", "Simulated", "Asia"]
