@@ -43,6 +43,10 @@ class Altered(Exception):
     """Something is not what it must be; the text says what."""
 
 
+class UnknownSigner(Altered):
+    """A head carries no signature of the key it was to be checked with."""
+
+
 # --- the log: signed heads and Merkle proofs ----------------------------------------------------------------------
 
 
@@ -85,7 +89,7 @@ def parse_head(note: str) -> Head:
 
 
 def verify_checkpoint(note: str, key: Ed25519PublicKey) -> Head:
-    """The head that `note` promises under `key`'s signature. Raises Altered."""
+    """The head that `note` promises under `key`'s signature. Raises Altered, UnknownSigner."""
     head = parse_head(note)
     text, _, signatures = note.rpartition("\n\n")
     for line in signatures.split("\n")[:SIGNATURES]:
@@ -104,7 +108,7 @@ def verify_checkpoint(note: str, key: Ed25519PublicKey) -> Head:
         except InvalidSignature as error:
             raise Altered("the checkpoint's signature is wrong") from error
         return head
-    raise Altered("the checkpoint is not signed by this key")
+    raise UnknownSigner("the checkpoint is not signed by this key")
 
 
 def leaf_hash(line: bytes) -> bytes:
