@@ -6,6 +6,7 @@ within one ``boot_id``.
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 from edged.base.spans import Span
 
@@ -39,6 +40,10 @@ class StreamState(StrEnum):
     CONNECTING = "connecting"
     STREAMING = "streaming"
     DOWN = "down"
+
+
+# What a place is besides listed or not: each brings minimums of its own (rule packs, scope.designations).
+Designation = Literal["key_target", "guard_service", "entertainment"]
 
 
 class CameraState(StrEnum):

@@ -20,7 +20,7 @@ from edged.base.clock import MINUTE, SECOND, ManualClock
 from edged.base.worker import Worker
 from edged.law.packs import load_packs, shipped_packs
 from edged.law.site import SiteLaw
-from edged.model import SegmentSealed, StreamKind
+from edged.model import Designation, SegmentSealed, StreamKind
 from edged.retain.disk import SweptVolume
 from edged.retain.gate import Gate
 from edged.retain.holds import Hold, HoldRequest, Holds
@@ -68,11 +68,13 @@ class House:
             space=lambda path: self.space(path) if self.space else self.free,
         )
 
-    async def camera(self, camera: str, place: Place = "listed") -> None:
-        self.stamper.know(camera, place)
+    async def camera(self, camera: str, place: Place = "listed", designations: tuple[Designation, ...] = ()) -> None:
+        self.stamper.know(camera, place, designations)
 
         def enter(connection: sqlite3.Connection) -> None:
-            roster.upsert_found(connection, camera, source="static", place=place, at_us=self.clock.wall_us())
+            roster.upsert_found(
+                connection, camera, source="static", place=place, at_us=self.clock.wall_us(), designations=designations
+            )
             roster.adopt(connection, camera, self.clock.wall_us())
 
         await self.database.write(enter)

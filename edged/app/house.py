@@ -112,7 +112,7 @@ class House:
         self.config, self.clock, self.database, self.volumes, self.law = config, clock, database, volumes, law
         self.progress = Progress(clock)
         # record
-        self.stamper = Stamper(law, clock, config.site.place)
+        self.stamper = Stamper(law, clock, config.site.place, config.site.designations)
         self.keeper = Keeper(config, database, clock, volumes, self.stamper.know)
         processes = process_ids(recorder.id, recorder.processes)
         self.watch = Watch(clock, {process: status_socket_path(recorder.runtime_dir, process) for process in processes})
@@ -293,4 +293,5 @@ class House:
             self.clock.wall_us(),
             outage.contract_report_within,
             outage.contract_attend_within,
+            self.keeper.designations_of(camera),
         )

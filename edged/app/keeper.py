@@ -20,7 +20,7 @@ from edged.base.clock import Clock
 from edged.config import CameraConfig, Config, LoginConfig
 from edged.discover.found import Found, Known
 from edged.discover.port import Login
-from edged.model import CameraState
+from edged.model import CameraState, Designation
 from edged.record.assignment import BadAssignment, read_assignment, write_assignment
 from edged.record.process import assignment_path
 
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 class Keeper:
     """One roster, an assignment for each recorder process.
 
-    `place_known` hears the place of every camera before its footage is stamped.
+    `place_known` hears the place and the designations of every camera before its footage is stamped.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Keeper:
         database: Database,
         clock: Clock,
         volumes: Sequence[Volume],
-        place_known: Callable[[str, Place], None],
+        place_known: Callable[[str, Place, tuple[Designation, ...]], None],
     ) -> None:
         self._config = config
         self._database = database
@@ -52,6 +52,8 @@ class Keeper:
 
     async def begin(self) -> None:
         """Enter the configured cameras, take leave of those no longer configured, write the assignment."""
+        for camera in self._configured:  # a lost index knows none of them, but their journals will
+            self._place_known(camera, self.place_of(camera), self.designations_of(camera))
         await self._database.write(self._enter_configured, self._clock.wall_us())
         await self._refresh()
 
@@ -97,6 +99,12 @@ class Keeper:
         configured = self._configured.get(camera)
         return (configured.place if configured else None) or self._config.site.place
 
+    def designations_of(self, camera: str) -> tuple[Designation, ...]:
+        """The site's and the camera's own."""
+        configured = self._configured.get(camera)
+        own = configured.designations if configured else ()
+        return tuple(sorted({*self._config.site.designations, *own}))
+
     def _login(self, camera: str) -> LoginConfig | None:
         configured = self._configured.get(camera)
         if configured is not None and (configured.login is not None or configured.url is not None):
@@ -111,12 +119,15 @@ class Keeper:
                     camera.id,
                     source="static",
                     place=self.place_of(camera.id),
+                    designations=self.designations_of(camera.id),
                     at_us=now_us,
                     name=camera.name,
                     volume=self._volume_no(camera),
                     details={"stream_uri": camera.url, "sub_stream_uri": camera.sub_url or ""},
                 )
                 roster.adopt(connection, camera.id, now_us, "configuration")
+        for known in roster.cameras(connection):
+            roster.situate(connection, known.id, self.place_of(known.id), self.designations_of(known.id))
         for known in roster.cameras(connection, CameraState.ADOPTED):
             configured = self._configured.get(known.id)
             if known.source == "static" and (configured is None or configured.url is None):
@@ -144,6 +155,7 @@ class Keeper:
             found.camera_id,
             source="onvif",
             place=self.place_of(found.camera_id),
+            designations=self.designations_of(found.camera_id),
             at_us=now_us,
             name=configured.name if configured else None,
             endpoint_reference=found.endpoint_reference or None,
@@ -163,7 +175,7 @@ class Keeper:
         async with self._one_at_a_time:
             self.cameras = tuple(await self._database.write(self._place_on_volumes))
             for camera in self.cameras:
-                self._place_known(camera.id, self.place_of(camera.id))
+                self._place_known(camera.id, self.place_of(camera.id), self.designations_of(camera.id))
             # On the index's thread, because the files lie on the same disk and are synced.
             await self._database.read(lambda _: self._write_assignments())
 

@@ -6,7 +6,7 @@ same row, so that its footage, holds and gaps stay together.
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ from edged.archive.ledger import LedgerKind, append
 from edged.archive.schema import STREAM_NO
 from edged.base.errors import Refused
 from edged.base.files import canonical_json
-from edged.model import CameraState
+from edged.model import CameraState, Designation
 
 Source = Literal["onvif", "static", "journal"]
 Place = Literal["listed", "other"]
@@ -53,6 +53,7 @@ class Camera:
     endpoint_reference: str | None = field(repr=False)
     serial: str | None = field(repr=False)
     place: Place
+    designations: tuple[Designation, ...]  # sorted
     volume: int | None  # number of the volume it records to; None: any
     found_us: int
     adopted_us: int | None  # the first adoption: coverage and gaps count from here
@@ -75,6 +76,7 @@ def upsert_found(
     volume: int | None = None,
     clock_offset_us: int | None = None,
     details: Mapping[str, Any] | None = None,
+    designations: Iterable[Designation] | None = None,
 ) -> Camera:
     """Enter a camera that was found or seen again at `at_us`, and return it as it stands now.
 
@@ -88,6 +90,7 @@ def upsert_found(
         "endpoint": endpoint_reference,
         "serial": serial,
         "place": place,
+        "designations": None if designations is None else json.dumps(sorted(set(designations))),
         "volume": volume,
         "at": at_us,
         "offset": clock_offset_us,
@@ -100,18 +103,26 @@ def upsert_found(
     connection.execute(
         """
         INSERT INTO camera (id, name, source, state, endpoint_reference, serial, place, volume, found_us, seen_us,
-                            clock_offset_us, details)
+                            clock_offset_us, details, designations)
         VALUES (:id, coalesce(:name, ''), :source, 'found', :endpoint, :serial, :place, :volume, :at, :at, :offset,
-                coalesce(:details, '{}'))
+                coalesce(:details, '{}'), coalesce(:designations, '[]'))
         ON CONFLICT (id) DO UPDATE SET
             name = coalesce(:name, name), source = :source, place = :place, seen_us = :at,
             endpoint_reference = coalesce(:endpoint, endpoint_reference), serial = coalesce(:serial, serial),
             volume = coalesce(:volume, volume), clock_offset_us = coalesce(:offset, clock_offset_us),
-            details = coalesce(:details, details)
+            details = coalesce(:details, details), designations = coalesce(:designations, designations)
         """,
         values,
     )
     return get(connection, camera_id)
+
+
+def situate(connection: sqlite3.Connection, camera_id: str, place: Place, designations: Iterable[Designation]) -> None:
+    """Correct what the law of a known camera goes by. Footage that is kept already can only be raised by it."""
+    connection.execute(
+        "UPDATE camera SET place = ?, designations = ? WHERE id = ?",
+        (place, json.dumps(sorted(set(designations))), camera_id),
+    )
 
 
 def adopt(connection: sqlite3.Connection, camera_id: str, at_us: int, by: str = "") -> Camera:
@@ -220,4 +231,11 @@ def _one(connection: sqlite3.Connection, where: str, value: str) -> Camera | Non
 
 def _camera(row: sqlite3.Row) -> Camera:
     fields = dict(row)
-    return Camera(**{**fields, "state": CameraState(fields["state"]), "details": json.loads(fields["details"])})
+    return Camera(
+        **{
+            **fields,
+            "state": CameraState(fields["state"]),
+            "details": json.loads(fields["details"]),
+            "designations": tuple(json.loads(fields["designations"])),
+        }
+    )

@@ -34,6 +34,7 @@ CREATE TABLE camera (
     endpoint_reference TEXT,
     serial             TEXT,
     place              TEXT    NOT NULL CHECK (place IN ('listed', 'other')),
+    designations       TEXT    NOT NULL DEFAULT '[]',  -- JSON array, sorted: key_target, guard_service, entertainment
     volume             INTEGER REFERENCES volume (no),
     found_us           INTEGER NOT NULL,
     adopted_us         INTEGER,

@@ -42,7 +42,9 @@ def load_config(path: Path) -> Config:
         config = Config.model_validate(raw)
     except ValidationError as error:
         raise BadConfig([_sentence(path, lines, raw, found) for found in error.errors()]) from None
-    problems = [f"{path}:{_line(lines, key)}: {_dotted(key)}: {reason}; {fix}" for key, reason, fix in _on_disk(config)]
+    problems = [
+        f"{path}:{line_of(lines, key)}: {dotted(key)}: {reason}; {fix}" for key, reason, fix in _on_disk(config)
+    ]
     if problems:
         raise BadConfig(problems)
     return config
@@ -88,13 +90,15 @@ def _under(counts: dict[Key, int], parts: Key) -> Key:
     return parts
 
 
-def _line(lines: dict[Key, int], key: Key) -> int:
+def line_of(lines: dict[Key, int], key: Key) -> int:
+    """The line of `key`, or of the nearest table above it that is written; 1 where none is."""
     while key and key not in lines:
         key = key[:-1]
     return lines.get(key, 1)
 
 
-def _dotted(key: Key) -> str:
+def dotted(key: Key) -> str:
+    """A key as people write it, such as camera[0].url."""
     text = ""
     for part in key:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
@@ -103,7 +107,7 @@ def _dotted(key: Key) -> str:
 
 def _sentence(path: Path, lines: dict[Key, int], raw: Any, found: Any) -> str:
     key: Key = found["loc"]
-    where = f"{path}:{_line(lines, key)}: {_dotted(key)}"
+    where = f"{path}:{line_of(lines, key)}: {dotted(key)}"
     if found["type"] == "extra_forbidden":
         known = sorted(_fields_at(key[:-1]))
         near = difflib.get_close_matches(str(key[-1]), known, n=1)

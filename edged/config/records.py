@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from edged.config.units import Bytes, Seconds
+from edged.model import Designation
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 
@@ -41,6 +42,7 @@ class SiteConfig(Record):
     timezone: str = "Asia/Shanghai"  # civil days are counted here
     jurisdiction: Id  # name of a rule pack
     place: Place = "listed"
+    designations: tuple[Designation, ...] = ()  # of every camera here; each brings longer or further minimums
     repair_unit: str = Field(min_length=1)  # addressee of fault reports (Changzhou art. 18(8))
     superior_department: str = Field(min_length=1)  # the other addressee
 
@@ -125,6 +127,7 @@ class CameraConfig(Record):
     sub_url: str | None = None  # its small stream, recorded where `sub` says so
     login: LoginConfig | None = None
     place: Place | None = None  # where it differs from the site's
+    designations: tuple[Designation, ...] = ()  # on top of the site's
     volume: Id | None = None
     # Where they differ from those under [recorder].
     audio: bool | None = None

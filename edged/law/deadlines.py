@@ -5,10 +5,12 @@ product's own target, and are labelled as what they are.
 """
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edged.base.clock import HOUR, SECOND
 from edged.law.packs import Entry, Kind, Packs, PlaceKind
+from edged.model import Designation
 
 TARGET_REPORT_US = HOUR
 TARGET_ATTEND_US = 2 * HOUR
@@ -36,11 +38,14 @@ def deadlines(
     on: dt.date,
     contract_report_s: float | None,
     contract_attend_s: float | None,
+    designations: Sequence[Designation] = (),
 ) -> Deadlines:
     """The stricter of an article in force and the contract; where there is neither, the strictest article that is not
     in force, shown as such; and else edged's own 1 h and 2 h."""
-    report = _strictest(packs, jurisdiction, place, on, Kind.REPORT, contract_report_s, TARGET_REPORT_US)
-    attend = _strictest(packs, jurisdiction, place, on, Kind.ATTENDANCE, contract_attend_s, TARGET_ATTEND_US)
+    report = _strictest(packs, jurisdiction, place, on, Kind.REPORT, contract_report_s, TARGET_REPORT_US, designations)
+    attend = _strictest(
+        packs, jurisdiction, place, on, Kind.ATTENDANCE, contract_attend_s, TARGET_ATTEND_US, designations
+    )
     return Deadlines(
         report_within_us=report[0], report_basis=report[1], attend_within_us=attend[0], attend_basis=attend[1]
     )
@@ -54,8 +59,9 @@ def _strictest(
     kind: Kind,
     contract_s: float | None,
     target_us: int,
+    designations: Sequence[Designation],
 ) -> tuple[int, str]:
-    entries = [e for e in packs.entries(jurisdiction) if e.kind is kind and e.scope.matches(place)]
+    entries = [e for e in packs.entries(jurisdiction) if e.kind is kind and e.scope.matches(place, designations)]
     binding = [(_within_us(e), e.citation) for e in entries if e.not_binding_because(on) is None]
     if contract_s is not None:
         binding.append((round(contract_s * SECOND), _CONTRACT))

@@ -1,10 +1,11 @@
 """What the rule packs demand of one camera: the floor, the duty to delete, and why each entry applies or not. Pure."""
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edged.law.packs import Entry, Kind, Packs, PlaceKind
-from edged.model import Floor
+from edged.model import Designation, Floor
 
 # Where no article in force names a number: as long as the national rule, never less.
 DEFAULT_DAYS = 30
@@ -37,13 +38,15 @@ class FloorDecision:
     warnings: tuple[str, ...]
 
 
-def resolve_floor(packs: Packs, jurisdiction: str, place: PlaceKind, on: dt.date) -> FloorDecision:
+def resolve_floor(
+    packs: Packs, jurisdiction: str, place: PlaceKind, on: dt.date, designations: Sequence[Designation] = ()
+) -> FloorDecision:
     """The largest minimum in force on the day `on` whose scope matches; the product's default where there is none.
 
     Drafts, lapsed and unverified entries bind nobody, neither up nor down; they are listed with the reason. A lower
     number never weakens a higher one, whatever its rank: obeying the larger obeys both.
     """
-    considered = tuple(_consider(entry, place, on) for entry in packs.entries(jurisdiction))
+    considered = tuple(_consider(entry, place, designations, on) for entry in packs.entries(jurisdiction))
     minimums = [(c.entry.value, c.entry.id) for c in considered if c.applies and c.entry.kind is Kind.RETENTION_MIN]
     warnings = [_validity(c.entry, on) for c in considered]
     days = max((value for value, _ in minimums if value is not None), default=0)
@@ -65,9 +68,12 @@ def resolve_floor(packs: Packs, jurisdiction: str, place: PlaceKind, on: dt.date
     )
 
 
-def _consider(entry: Entry, place: PlaceKind, on: dt.date) -> Consideration:
-    if not entry.scope.matches(place):
+def _consider(entry: Entry, place: PlaceKind, designations: Sequence[Designation], on: dt.date) -> Consideration:
+    if place not in entry.scope.place:
         return Consideration(entry, False, f"{entry.citation} is about other places ({', '.join(entry.scope.place)})")
+    if not entry.scope.matches(place, designations):
+        wanted = ", ".join(entry.scope.designations)
+        return Consideration(entry, False, f"{entry.citation} is about cameras designated {wanted} alone")
     lacking = entry.not_binding_because(on)
     if lacking is not None:
         return Consideration(entry, False, f"{entry.citation} does not bind: {lacking}")

@@ -7,13 +7,16 @@ pack folder is read; nothing else is touched.
 
 import datetime as dt
 import tomllib
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edged.base.errors import OwnerMustAct
+from edged.config.load import Key, dotted, key_lines, line_of
+from edged.model import Designation
 
 NATIONAL = "national"
 
@@ -81,8 +84,12 @@ class Scope(_Record):
 
     place: tuple[PlaceKind, ...] = Field(min_length=1)  # Order 799 art. 7 (listed) or art. 9 (other)
 
-    def matches(self, place: PlaceKind) -> bool:
-        return place in self.place
+    # Where there are any, the entry is about cameras so designated alone; empty: about all of its places.
+    designations: tuple[Designation, ...] = ()
+
+    def matches(self, place: PlaceKind, designations: Sequence[Designation] = ()) -> bool:
+        """Whether a camera at `place` with `designations` is meant."""
+        return place in self.place and (not self.designations or bool(set(self.designations) & set(designations)))
 
 
 class Entry(_Record):
@@ -206,16 +213,42 @@ def load_packs(folder: Path) -> Packs:
     return Packs(packs)
 
 
+def check_pack(file: Path) -> Pack:
+    """Read one pack by itself, before it goes into the folder. Raises BadPack with each line, key and reason."""
+    try:
+        pack = _load(file)
+    except OSError as error:
+        raise BadPack(f"{file}: cannot be read ({error.strerror})") from error
+    if pack.jurisdiction != file.stem:
+        raise BadPack(f"{file}: pack.jurisdiction: is {pack.jurisdiction}, but the file is named {file.stem}")
+    return pack
+
+
 def _load(file: Path) -> Pack:
     try:
-        raw = tomllib.loads(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
+        raw = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadPack(f"{file}: is not TOML: {error}") from error
+    lines = key_lines(text)
     try:
         read = _File.model_validate(raw)
     except ValidationError as error:
-        found = error.errors()[0]
-        key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in found["loc"]).lstrip(".")
-        reason = "unknown key" if found["type"] == "extra_forbidden" else found["msg"].removeprefix("Value error, ")
-        raise BadPack(f"{file}: {key or 'the file'}: {reason}") from None
+        raise BadPack("\n".join(_sentence(file, lines, found) for found in error.errors())) from None
+    _refuse_doubled(file, lines, read.entry)
     return Pack(jurisdiction=read.pack.jurisdiction, title=read.pack.title, entries=read.entry)
+
+
+def _sentence(file: Path, lines: dict[Key, int], found: Any) -> str:
+    key: Key = found["loc"]
+    reason = "unknown key" if found["type"] == "extra_forbidden" else found["msg"].removeprefix("Value error, ")
+    return f"{file}:{line_of(lines, key)}: {dotted(key)}: {reason}"
+
+
+def _refuse_doubled(file: Path, lines: dict[Key, int], entries: tuple[Entry, ...]) -> None:
+    first: dict[str, int] = {}
+    for index, entry in enumerate(entries):
+        key: Key = ("entry", index, "id")
+        if entry.id in first:
+            raise BadPack(f"{file}:{line_of(lines, key)}: {dotted(key)}: {entry.id} is used already above")
+        first[entry.id] = index

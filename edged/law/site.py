@@ -2,13 +2,14 @@
 
 import datetime as dt
 import zoneinfo
+from collections.abc import Sequence
 
 from edged.base.clock import DAY
 from edged.law.counting import counted_end_us, erase_due_us, keep_until_us, local_date
 from edged.law.deadlines import Deadlines, deadlines
 from edged.law.floor import FloorDecision, resolve_floor
 from edged.law.packs import Packs, PlaceKind
-from edged.model import Floor
+from edged.model import Designation, Floor
 
 
 class SiteLaw:
@@ -19,19 +20,27 @@ class SiteLaw:
         self.jurisdiction = jurisdiction
         self.tz = zoneinfo.ZoneInfo(timezone)
         self.grace_days = grace_days
-        self._decisions: dict[tuple[PlaceKind, dt.date], FloorDecision] = {}
+        self._decisions: dict[tuple[PlaceKind, tuple[Designation, ...], dt.date], FloorDecision] = {}
 
-    def decision(self, place: PlaceKind, at_us: int) -> FloorDecision:
-        """What applies to a camera at `place` on the local civil day of `at_us`."""
+    def decision(self, place: PlaceKind, at_us: int, designations: Sequence[Designation] = ()) -> FloorDecision:
+        """What applies to a camera at `place`, with its `designations`, on the local civil day of `at_us`."""
         on = local_date(at_us, self.tz)
-        known = self._decisions.get((place, on))
+        key = (place, tuple(sorted(designations)), on)
+        known = self._decisions.get(key)
         if known is None:
             if len(self._decisions) > 1000:
                 self._decisions.clear()  # footage of many days passes by; the packs never change under it
-            known = self._decisions[place, on] = resolve_floor(self.packs, self.jurisdiction, place, on)
+            known = self._decisions[key] = resolve_floor(self.packs, self.jurisdiction, place, on, designations)
         return known
 
-    def stamp(self, place: PlaceKind, end_us: int, now_us: int, retention_us: int | None) -> tuple[Floor, int]:
+    def stamp(
+        self,
+        place: PlaceKind,
+        end_us: int,
+        now_us: int,
+        retention_us: int | None,
+        designations: Sequence[Designation] = (),
+    ) -> tuple[Floor, int]:
         """The floor of a segment that enters the index at `now_us`, and the first instant at which it may go.
 
         The larger of what was in force when it was recorded and what is in force now: a segment that is indexed late
@@ -39,17 +48,26 @@ class SiteLaw:
         """
         counted = counted_end_us(end_us, now_us, retention_us)
         known_by = max(now_us, retention_us or now_us)  # a wall clock that says 1970 knows no law
-        floor = max((self.decision(place, at).floor for at in (counted, known_by)), key=lambda floor: floor.days)
+        floor = max(
+            (self.decision(place, at, designations).floor for at in (counted, known_by)), key=lambda floor: floor.days
+        )
         return floor, keep_until_us(counted, floor.days, self.tz)
 
     def erase_due(
-        self, place: PlaceKind, *, end_us: int, keep_until: int, floor_days: int, at_us: int
+        self,
+        place: PlaceKind,
+        *,
+        end_us: int,
+        keep_until: int,
+        floor_days: int,
+        at_us: int,
+        designations: Sequence[Designation] = (),
     ) -> tuple[int, str] | None:
         """When a segment must go at the latest and by which entry, or None where no article demands it.
 
         Never before the date it is kept to, and the grace always follows that date.
         """
-        decision = self.decision(place, at_us)
+        decision = self.decision(place, at_us, designations)
         if decision.ceiling_days is None or decision.ceiling_rule is None:
             return None
         days = max(decision.ceiling_days, floor_days)
@@ -57,8 +75,13 @@ class SiteLaw:
         return max(due, keep_until + self.grace_days * DAY), decision.ceiling_rule
 
     def deadlines(
-        self, place: PlaceKind, at_us: int, contract_report_s: float | None, contract_attend_s: float | None
+        self,
+        place: PlaceKind,
+        at_us: int,
+        contract_report_s: float | None,
+        contract_attend_s: float | None,
+        designations: Sequence[Designation] = (),
     ) -> Deadlines:
         """The clocks of an outage that begins at `at_us`."""
         on = local_date(at_us, self.tz)
-        return deadlines(self.packs, self.jurisdiction, place, on, contract_report_s, contract_attend_s)
+        return deadlines(self.packs, self.jurisdiction, place, on, contract_report_s, contract_attend_s, designations)

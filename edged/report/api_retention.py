@@ -69,7 +69,7 @@ class _Retention:
         rooms, now = self._rooms, self._rooms.clock.wall_us()
         kept, state = await rooms.database.read(_kept)
         for camera in kept:
-            decision = rooms.law.decision(camera.pop("place"), now)
+            decision = rooms.law.decision(camera.pop("place"), now, camera.pop("designations"))
             camera |= {
                 "floor_days": decision.floor.days,
                 "rules": list(decision.floor.rules),
@@ -85,7 +85,9 @@ class _Retention:
                     "trusted": trusted,
                     "why": "" if trusted else "the sweep has not run yet, or does not trust it; see the log",
                 },
-                "warnings": list(rooms.law.decision(rooms.config.site.place, now).warnings),
+                "warnings": list(
+                    rooms.law.decision(rooms.config.site.place, now, rooms.config.site.designations).warnings
+                ),
             }
         )
 
@@ -165,6 +167,7 @@ def _kept(connection: sqlite3.Connection) -> tuple[list[dict[str, Any]], int | N
             {
                 "camera": camera.id,
                 "place": camera.place,
+                "designations": camera.designations,
                 "roster": camera.state.value,
                 "oldest": print_time(first.start_us) if first else None,
                 "segments": segments,

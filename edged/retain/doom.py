@@ -61,6 +61,7 @@ def verdict_on(
         keep_until=segment.keep_until_us,
         floor_days=segment.floor.days,
         at_us=retention_us,
+        designations=segment.designations,
     )
     return judge(
         segment.facts,
@@ -81,7 +82,8 @@ def doom_due(
     Where there is no such duty nothing is looked at, and where there is one, nothing that is still within its grace.
     """
     retention_us = _retention_us(connection)
-    if grounds.law.decision(get(connection, camera_id).place, retention_us).ceiling_days is None:
+    camera = get(connection, camera_id)
+    if grounds.law.decision(camera.place, retention_us, camera.designations).ceiling_days is None:
         return Doomed()
     found = past_floor(connection, camera_id, stream_no, retention_us - grounds.law.grace_days * DAY)
     return _doom(connection, found, retention_us, grounds, limit, now_us)

@@ -11,6 +11,7 @@ from edged.base.clock import HOUR
 from edged.law.deadlines import deadlines
 from edged.law.floor import DEFAULT_DAYS, DEFAULT_RULE, resolve_floor
 from edged.law.packs import Kind, Pack, Packs, PlaceKind, Status, load_packs, shipped_packs
+from edged.model import Designation
 from tests.lawbook import entry, with_entries
 
 ON = dt.date(2026, 11, 22)
@@ -73,7 +74,8 @@ def test_every_entry_is_listed_with_the_reason_why_it_does_not_bind(packs: Packs
     )
     assert why["order-799/17"] == (False, "State Council Order 799 art. 17 is about other places (listed)")
     draft = resolve_floor(packs, "changzhou", "listed", ON).entries
-    assert {c.why for c in draft if not c.applies and c.entry.kind is Kind.RETENTION_MIN} == {
+    local = [c for c in draft if c.entry.id.startswith("changzhou")]
+    assert {c.why for c in local if not c.applies and c.entry.kind is Kind.RETENTION_MIN} == {
         "Changzhou 2013 draft art. 18(7) does not bind: it is a draft, not in force"
     }
 
@@ -159,3 +161,28 @@ def test_of_an_article_in_force_and_a_contract_the_stricter_counts(contract_s: f
 
 def test_the_packs_of_a_wheel_are_those_of_the_checkout(root: Path) -> None:
     assert shipped_packs() == root / "config" / "jurisdictions"
+
+
+@pytest.mark.parametrize(
+    ("place", "designations", "days", "rules", "ceiling"),
+    [
+        ("other", ("guard_service",), 30, ("guard-service/25",), None),
+        ("other", ("entertainment",), 30, ("entertainment-venue/15",), None),
+        ("other", ("key_target",), 90, ("counter-terrorism/32",), None),
+        ("listed", ("key_target", "guard_service"), 90, ("counter-terrorism/32",), 90),
+        ("listed", ("guard_service",), 30, ("order-799/17", "guard-service/25"), 30),
+    ],
+)
+def test_a_designation_raises_the_floor_in_any_place(
+    packs: Packs,
+    place: PlaceKind,
+    designations: tuple[Designation, ...],
+    days: int,
+    rules: tuple[str, ...],
+    ceiling: int | None,
+) -> None:
+    decision = resolve_floor(packs, "jilin", place, ON, designations)
+    assert (decision.floor.days, decision.floor.rules, decision.ceiling_days) == (days, rules, ceiling)
+    told = {c.entry.id: c.why for c in decision.entries if not c.applies}
+    if "entertainment" not in designations:
+        assert told["entertainment-venue/15"].endswith("is about cameras designated entertainment alone")

@@ -1,11 +1,13 @@
 """Rule packs: what is shipped says what the texts say, and what is malformed is refused with file, key and reason."""
 
 import datetime as dt
+import re
 from pathlib import Path
 
 import pytest
 
-from edged.law.packs import BadPack, Kind, Rank, Status, load_packs, shipped_packs
+from edged.cli import main
+from edged.law.packs import BadPack, Kind, Rank, Status, check_pack, load_packs, shipped_packs
 
 ON = dt.date(2026, 11, 22)
 
@@ -45,7 +47,8 @@ def test_each_minimum_names_its_article_and_quotes_it(
     jurisdiction: str, article: str, status: Status, days: int
 ) -> None:
     entries = load_packs(shipped_packs()).entries(jurisdiction)
-    own = [e for e in entries if e.kind is Kind.RETENTION_MIN and (e.id.startswith(jurisdiction) or len(entries) == 2)]
+    whose = "order-799" if jurisdiction == "national" else jurisdiction
+    own = [e for e in entries if e.kind is Kind.RETENTION_MIN and e.id.startswith(whose)]
     assert [(e.article, e.status, e.value) for e in own] == [(article, status, days)]
     assert any(number in own[0].text_zh for number in (str(days), "三十"))
 
@@ -72,9 +75,33 @@ def test_a_draft_in_rank_or_status_never_binds() -> None:
 
 
 @pytest.mark.parametrize(
+    ("article", "designation", "rank", "days", "number"),
+    [
+        ("32", "key_target", Rank.LAW, 90, "九十"),
+        ("25", "guard_service", Rank.ADMIN_REG, 30, "30"),
+        ("15", "entertainment", Rank.ADMIN_REG, 30, "30"),
+    ],
+)
+def test_the_nation_wants_more_kept_of_what_is_designated(
+    article: str, designation: str, rank: Rank, days: int, number: str
+) -> None:
+    designated = [e for e in load_packs(shipped_packs()).entries("national") if designation in e.scope.designations]
+    (one,) = designated
+    assert (one.article, one.rank, one.value, one.status) == (article, rank, days, Status.IN_FORCE)
+    assert one.scope.place == ("listed", "other")
+    assert number in one.text_zh
+
+
+@pytest.mark.parametrize(
     ("old", "new", "key", "reason"),
     [
         ("value = 20", "valeu = 20", "entry[0].valeu", "unknown key"),
+        (
+            'place = ["listed"]',
+            'place = ["listed"], designations = ["key"]',
+            "entry[0].scope.designations[0]",
+            "Input should be",
+        ),
         ('place = ["listed"]', 'place = ["listed"], flags = ["key_target"]', "entry[0].scope.flags", "unknown key"),
         ('place = ["listed"]', 'place = ["anywhere"]', "entry[0].scope.place[0]", "Input should be"),
         ('place = ["listed"]', "place = []", "entry[0].scope.place", "at least 1"),
@@ -97,8 +124,15 @@ def test_a_bad_pack_is_refused_with_file_key_and_reason(
     folder = folder_with(tmp_path, national=good.replace(old, new, 1))
     with pytest.raises(BadPack) as refused:
         load_packs(folder)
-    assert str(folder / "national.toml") + f": {key}: " in str(refused.value)
     assert reason in str(refused.value)
+    where, _, rest = str(refused.value).partition(f": {key}: ")
+    file, _, line = where.rpartition(":")
+    assert rest
+    assert file == str(folder / "national.toml")
+    written = (folder / "national.toml").read_text(encoding="utf-8").splitlines()[int(line) - 1]
+    assert written == "[[entry]]" or written in new or new in written
+    with pytest.raises(BadPack, match=re.escape(str(refused.value).splitlines()[0])):
+        check_pack(folder / "national.toml")
 
 
 def test_the_unaltered_text_of_these_tests_is_a_good_pack(tmp_path: Path) -> None:
@@ -126,3 +160,27 @@ def test_what_is_not_toml_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "national.toml").write_bytes(content)
     with pytest.raises(BadPack, match=r"national\.toml: is not TOML"):
         load_packs(tmp_path)
+
+
+def test_every_problem_of_a_pack_is_told_with_its_line(tmp_path: Path) -> None:
+    bad = pack_text().replace("value = 20", "value = 0").replace('status = "in_force"', 'status = "forced"')
+    with pytest.raises(BadPack) as refused:
+        check_pack(folder_with(tmp_path, national=bad) / "national.toml")
+    told = str(refused.value).splitlines()[:2]
+    assert [":11: entry[0].status: " in told[0], ":15: entry[0].value: " in told[1]] == [True, True]
+
+
+def test_an_id_used_twice_in_one_pack_is_refused_at_the_second(tmp_path: Path) -> None:
+    twice = pack_text() + pack_text().partition("[[entry]]")[1] + pack_text().partition("[[entry]]")[2]
+    with pytest.raises(BadPack, match=r"national.toml:20: entry\[1\].id: national/1 is used already above"):
+        check_pack(folder_with(tmp_path, national=twice) / "national.toml")
+
+
+def test_the_command_checks_a_pack_without_a_daemon(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = folder_with(tmp_path, mine=pack_text("mine"), wrong=pack_text("wrong").replace("value = 20", "value = 0"))
+    assert main(["law", "check", str(folder / "mine.toml")]) == 0
+    assert "mine/1" in capsys.readouterr().out
+    assert main(["law", "check", str(folder / "wrong.toml")]) == 2
+    assert "wrong.toml:15: entry[0].value: " in capsys.readouterr().err
+    assert main(["law", "check", str(folder / "absent.toml")]) == 2
+    assert "cannot be read" in capsys.readouterr().err

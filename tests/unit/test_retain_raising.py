@@ -6,6 +6,7 @@ import pytest
 
 from edged.archive.ledger import LedgerKind
 from edged.archive.segments import SegmentKey
+from edged.archive.volumes import Space
 from edged.base.clock import DAY, MINUTE
 from edged.law.counting import keep_until_us
 from edged.retain import raising
@@ -110,3 +111,21 @@ async def test_the_sweep_raises_before_it_judges(tmp_path: Path) -> None:
         report = await box.one_pass()
         assert report.raised == 1
         assert box.file(key).exists()
+
+
+async def test_i1_footage_forty_days_old_is_kept_to_ninety_when_its_camera_becomes_a_key_target(tmp_path: Path) -> None:
+    """LAW.md section 12, item 8."""
+    async with house(tmp_path) as box:
+        await box.camera("cam-a", "other")
+        old = await box.record("cam-a")
+        box.clock.advance(40 * 86_400)
+        await box.camera("cam-a", "other", ("key_target",))
+        new = await box.record("cam-a")
+        box.free = Space(10**9, 0)  # space is badly needed: past fifteen days it would go
+        report = await box.one_pass()
+        assert (report.raised, report.erased) == (1, 0)
+        assert [await floor_days(box, key) for key in (old, new)] == [90, 90]
+        box.clock.advance(52 * 86_400)
+        await box.one_pass()
+        assert await box.row(old) is None
+        assert await box.row(new) is not None

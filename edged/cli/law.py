@@ -1,0 +1,64 @@
+"""edged law: which articles apply and why, and whether a rule pack of the operator's own can be used."""
+
+import argparse
+from pathlib import Path
+
+from edged.cli.client import add_daemon_options, ask
+from edged.cli.show import print_json, print_table
+
+
+def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    law = commands.add_parser(
+        "law",
+        help="which articles apply to a camera, and why",
+        description="edged applies stated rules, each with its article, rank and status. It is not legal advice.",
+    )
+    acts = law.add_subparsers(metavar="ACT", required=True)
+    explain = acts.add_parser("explain", help="the articles looked at for a camera, and the one that gives its floor")
+    explain.add_argument("--camera", required=True, metavar="CAMERA")
+    add_daemon_options(explain)
+    explain.set_defaults(call=_explain)
+    check = acts.add_parser("check", help="read a rule pack and say what is wrong with it; asks no daemon")
+    check.add_argument("pack", type=Path, metavar="PACK.toml")
+    check.add_argument("--json", action="store_true", help="print JSON, for scripts")
+    check.set_defaults(call=_check)
+
+
+def _explain(arguments: argparse.Namespace) -> int:
+    answer = ask(arguments, "GET", "/v1/law/explain", query={"camera": arguments.camera})
+    if arguments.json:
+        print_json(answer)
+        return 0
+    designated = "".join(f", {name}" for name in answer["designations"])
+    print(f"{answer['camera']}: {answer['jurisdiction']}, {answer['place']} place{designated}")
+    print(f"floor: {answer['floor_days']} days, by {', '.join(answer['rules'])}")
+    if answer["ceiling_rule"] is not None:
+        print(f"to be deleted after {answer['ceiling_days']} days and the grace, by {answer['ceiling_rule']}")
+    print_table(
+        ("ENTRY", "RANK", "STATUS", "ANSWER", "WHY"),
+        [(e["id"], e["rank"], e["status"], _answer(e), e["why"]) for e in answer["entries"]],
+    )
+    for warning in answer["warnings"]:
+        print(f"! {warning}")
+    return 0
+
+
+def _answer(entry: dict[str, object]) -> str:
+    if entry["gives_floor"]:
+        return "gives the floor"
+    return "applies" if entry["applies"] else "does not"
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from edged.law.packs import check_pack  # not needed by the commands that ask the daemon
+
+    pack = check_pack(arguments.pack)
+    if arguments.json:
+        print_json({"ok": True, "jurisdiction": pack.jurisdiction, "entries": [entry.id for entry in pack.entries]})
+        return 0
+    print(f"{arguments.pack}: good; jurisdiction {pack.jurisdiction}, {len(pack.entries)} entries")
+    print_table(
+        ("ENTRY", "KIND", "VALUE", "RANK", "STATUS"),
+        [(e.id, e.kind, f"{e.value} {e.unit}" if e.value else "", e.rank, e.status) for e in pack.entries],
+    )
+    return 0
