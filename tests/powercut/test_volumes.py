@@ -1,0 +1,233 @@
+"""One volume stalls, fails or fills: it costs its own cameras alone, and what it costs is a gap of cause disk (I4)."""
+
+import errno
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edged.archive.coverage import query
+from edged.archive.database import open_database
+from edged.archive.indexing import index_facts
+from edged.base.clock import SECOND
+from edged.base.spans import Span
+from edged.model import Cause, Coverage, Loss, RecorderStatus, StreamKind, StreamState, VolumeStatus
+from simulators.camera import Camera
+from simulators.fleet import Fleet
+from simulators.judge import Frame, check_gapless, read_frames
+from tests.archive_kit import SHANGHAI, make_volume, stamp
+from tests.powercut.powered import PoweredDisk, missing
+from tests.recorder_kit import Site, stream_of, until
+from tests.sim_viewer import fresh_subnet
+
+pytestmark = pytest.mark.skipif(bool(missing()), reason=f"no file system to stall: {missing()}")
+SICK, WELL = "v1", "v2"
+FRAME_US = 40_000
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[PoweredDisk]:
+    (tmp_path / "sick").mkdir()
+    with PoweredDisk(tmp_path / "sick") as disk:
+        yield disk
+
+
+@pytest.fixture
+def site(tmp_path: Path, disk: PoweredDisk) -> Site:
+    site = Site(tmp_path, volumes=())
+    site.add_volume(SICK, disk.path / SICK)
+    site.add_volume(WELL, tmp_path / WELL)
+    return site
+
+
+def assign(site: Site, fleet: Fleet, sick: int) -> tuple[list[Camera], list[Camera]]:
+    """The first `sick` cameras write to the sick volume; both lots."""
+    for number, camera in enumerate(fleet.cameras):
+        site.record(camera.name, camera.rtsp_url, volume=SICK if number < sick else WELL)
+    site.assign()
+    return fleet.cameras[:sick], fleet.cameras[sick:]
+
+
+def volume_of(status: RecorderStatus, name: str = SICK) -> VolumeStatus:
+    return next(one for one in status.volumes if one.volume == name)
+
+
+def all_committed(status: RecorderStatus) -> bool:
+    return bool(status.streams) and all(
+        one.state is StreamState.STREAMING and one.committed_us is not None for one in status.streams
+    )
+
+
+async def until_sealed(site: Site, volume: str, more: int) -> None:
+    before = len(site.segments(volume))
+    await until(lambda: len(site.segments(volume)) >= before + more, 30)
+
+
+def frames_of(site: Site, volume: str, camera: Camera) -> list[Frame]:
+    return [frame for path in site.recording(camera.name, volume) for frame in read_frames(path)]
+
+
+def check_whole(site: Site, volume: str, cameras: list[Camera]) -> None:
+    """Every frame that was sent is stored, in one session and without a gap."""
+    for camera in cameras:
+        report = check_gapless(frames_of(site, volume, camera))
+        [session] = camera.stats()["sessions"]
+        assert report.ok, f"{camera.name}: {report}"
+        assert report.frames == session["frames"], camera.name
+        assert not coverage(site, volume, camera).gaps
+
+
+def coverage(site: Site, volume: str, camera: Camera) -> Coverage:
+    """As the index tells it, from the first footage to the last."""
+    connection = open_database(site.root / "index.db")
+    try:
+        no = make_volume(connection, site.root / f"index-{volume}", volume).no
+        index_facts(connection, no, site.facts(volume), stamp, SHANGHAI)
+        segments = site.segments(volume, camera.name)
+        return query(
+            connection, camera.name, StreamKind.MAIN, Span(segments[0].start_us, max(one.end_us for one in segments))
+        )
+    finally:
+        connection.close()
+        (site.root / "index.db").unlink()
+
+
+def check_gaps_tell_what_is_missing(site: Site, camera: Camera) -> list[int]:
+    """I4: each frame that is not stored lies in a gap of cause disk, and no stored one does; the gaps' lengths."""
+    told = coverage(site, SICK, camera)
+    assert {gap.cause for gap in told.gaps} == {Cause.DISK}
+    frames = frames_of(site, SICK, camera)
+    assert not check_gapless(frames).doubled
+    present = {frame.counter: frame.capture_us for frame in frames}
+    first = min(present)
+    slack_us = 3 * FRAME_US + 100_000  # of the label, which is late by up to a tick
+    for counter in range(first, max(present)):
+        at_us = present[first] + (counter - first) * FRAME_US
+        if counter in present:
+            deep = [gap for gap in told.gaps if gap.span.start_us + slack_us < at_us < gap.span.end_us - slack_us]
+            assert not deep, f"frame {counter} is stored, and said to be missing"
+        else:
+            near = [gap for gap in told.gaps if gap.span.start_us - slack_us < at_us < gap.span.end_us + slack_us]
+            assert near, f"frame {counter} is missing, and not said to be"
+    return [gap.span.length_us for gap in told.gaps]
+
+
+async def test_i4_a_volume_that_stalls_for_five_seconds_costs_no_frame(site: Site, disk: PoweredDisk) -> None:
+    async with Fleet(cameras=4, gop=25, bitrate="4M", onvif=False, subnet=fresh_subnet()) as fleet:
+        sick, well = assign(site, fleet, 2)
+        async with site.recorder_process() as process:
+            await site.status(all_committed)
+            await until_sealed(site, SICK, 2)
+            disk.tell("stall", seconds=5)
+            stalled = await site.status(lambda status: volume_of(status).queued_bytes > 1_000_000)
+            # The others do not wait for it.
+            commits = {one.camera: one.committed_us or 0 for one in stalled.streams}
+            await site.status(
+                lambda status: all(
+                    (stream_of(status, camera.name).committed_us or 0) > commits[camera.name] + 2 * SECOND
+                    for camera in well
+                )
+            )
+            status = await site.status(lambda status: volume_of(status).queued_bytes < 500_000)
+            assert volume_of(status).overflows == 0
+            await until_sealed(site, SICK, 2)
+            process.terminate()
+            assert await process.wait() == 0
+        check_whole(site, SICK, sick)
+        check_whole(site, WELL, well)
+
+
+async def test_i4_a_volume_that_stalls_for_long_loses_its_own_footage_and_says_so(
+    site: Site, disk: PoweredDisk
+) -> None:
+    async with Fleet(cameras=4, gop=25, bitrate="20M", size="1280x720", onvif=False, subnet=fresh_subnet()) as fleet:
+        sick, well = assign(site, fleet, 3)
+        async with site.recorder_process() as process:
+            await site.status(all_committed)
+            await until_sealed(site, SICK, 3)
+            disk.tell("stall", seconds=120)
+            status = await site.status(lambda status: volume_of(status).overflows >= 10, 60)
+            assert not volume_of(status).ok, "a disk that hangs is not well"
+            assert volume_of(status, WELL).ok
+            disk.tell("stall", seconds=0)
+            await site.status(lambda status: volume_of(status).queued_bytes < 10_000_000, 60)
+            await until_sealed(site, SICK, 6)
+            process.terminate()
+            assert await process.wait() == 0
+        check_whole(site, WELL, well)
+        for camera in sick:
+            [session] = camera.stats()["sessions"]
+            assert session["ended_by"] == "teardown", "a disk is no reason to trouble the camera"
+            gaps = check_gaps_tell_what_is_missing(site, camera)
+            lost = [fact for fact in site.facts(SICK) if isinstance(fact, Loss) and fact.camera == camera.name]
+            dropped = sum(fact.frames for fact in lost)
+            missing_frames = len(check_gapless(frames_of(site, SICK, camera)).missing)
+            print(f"{camera.name}: {missing_frames} frames missing, {dropped} told, gaps of {gaps} us")
+            assert dropped == missing_frames > 0
+            assert {fact.cause for fact in lost} == {Cause.DISK}
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EROFS, errno.ENOSPC], ids=errno.errorcode.get)
+async def test_i4_a_volume_that_refuses_costs_its_own_cameras_alone(site: Site, disk: PoweredDisk, number: int) -> None:
+    async with Fleet(cameras=4, gop=25, bitrate="1M", onvif=False, subnet=fresh_subnet()) as fleet:
+        sick, well = assign(site, fleet, 2)
+        async with site.recorder_process() as process:
+            await site.status(all_committed)
+            await until_sealed(site, SICK, 2)
+            disk.tell("fail", errno=number)
+            status = await site.status(lambda status: not volume_of(status).ok)
+            assert volume_of(status).reason
+            assert volume_of(status, WELL).ok
+            down = await site.status(
+                lambda status: all(stream_of(status, camera.name).state is StreamState.DOWN for camera in sick)
+            )
+            assert {stream_of(down, camera.name).cause for camera in sick} == {Cause.DISK}
+            disk.tell("fail", errno=0)
+            await site.status(all_committed, 30)
+            await until_sealed(site, SICK, 4)
+            process.terminate()
+            assert await process.wait() == 0
+        check_whole(site, WELL, well)
+        assert not site.files(SICK, part=True)
+        for camera in sick:
+            [gap] = check_gaps_tell_what_is_missing(site, camera)
+            assert gap < 25 * SECOND
+
+
+async def test_i4_a_volume_that_is_full_goes_on_when_there_is_room_again(tmp_path: Path) -> None:
+    (tmp_path / "sick").mkdir()
+    with PoweredDisk(tmp_path / "sick", size=8 << 20) as disk:
+        site = Site(tmp_path, volumes=())
+        site.add_volume(SICK, disk.path / SICK)
+        site.add_volume(WELL, tmp_path / WELL)
+        async with Fleet(cameras=2, gop=25, bitrate="4M", onvif=False, subnet=fresh_subnet()) as fleet:
+            _, well = assign(site, fleet, 1)
+            async with site.recorder_process() as process:
+                status = await site.status(lambda status: bool(status.volumes) and not volume_of(status).ok, 60)
+                assert "space" in volume_of(status).reason
+                before = site.segments(SICK)
+                for path in list(site.files(SICK).values())[:-1]:
+                    path.unlink()
+                await until(lambda: len(site.segments(SICK)) > len(before) + 1, 40)
+                process.terminate()
+                assert await process.wait() == 0
+            check_whole(site, WELL, well)
+            assert not site.files(SICK, part=True)
+
+
+async def test_i6_a_volume_that_hangs_from_the_start_holds_nobody_else_up(site: Site, disk: PoweredDisk) -> None:
+    """I6: and its own cameras are recorded as soon as it answers."""
+    async with Fleet(cameras=2, gop=25, onvif=False, subnet=fresh_subnet()) as fleet:
+        [sick], [well] = assign(site, fleet, 1)
+        disk.tell("stall", seconds=60)
+        async with site.recorder_process() as process:
+            status = await site.status(
+                lambda status: bool(status.streams) and stream_of(status, well.name).committed_us is not None, 10
+            )
+            assert not volume_of(status).ok
+            told: dict[str, Any] = disk.tell("stall", seconds=0)
+            assert not told["cut"]
+            await site.status(lambda status: stream_of(status, sick.name).committed_us is not None, 20)
+            process.terminate()
+            assert await process.wait() == 0
