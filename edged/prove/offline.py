@@ -11,11 +11,17 @@ from edged.prove.verify_retention import Altered, Head, read_key, verify_checkpo
 
 @dataclass(slots=True)
 class MirrorCheck:
-    """What the files hold. `head` is the signed one, None where there is none that can be believed."""
+    """What the files hold. `head` is the signed one; where there is none to believe, `unsigned` says why."""
 
     entries: int = 0
     head: Head | None = None
-    problems: list[str] = field(default_factory=list)
+    unsigned: str = ""
+    damage: list[str] = field(default_factory=list)
+
+    @property
+    def problems(self) -> list[str]:
+        """Everything that is wrong: one sentence each."""
+        return [*([self.unsigned] if self.unsigned else []), *self.damage]
 
 
 def check_mirror(folder: Path, key_pem: bytes | None = None) -> MirrorCheck:
@@ -30,11 +36,11 @@ def check_mirror(folder: Path, key_pem: bytes | None = None) -> MirrorCheck:
         pem = key_pem if key_pem is not None else (folder / "key.pem").read_bytes()
         check.head = verify_checkpoint((folder / "checkpoint").read_text(encoding="utf-8"), read_key(pem))
     except (Altered, FileNotFoundError, UnicodeDecodeError) as error:
-        check.problems.append(f"there is no signed head: {error}")
+        check.unsigned = f"there is no signed head: {error}"
     frontier = merkle.Frontier()
     for number in mirror.numbers():
         if number * LINES != frontier.size:
-            check.problems.append(f"entries {frontier.size + 1} to {number * LINES} are missing")
+            check.damage.append(f"entries {frontier.size + 1} to {number * LINES} are missing")
             break
         for line in mirror.read(number).lines:
             try:
@@ -42,13 +48,13 @@ def check_mirror(folder: Path, key_pem: bytes | None = None) -> MirrorCheck:
             except (ValueError, KeyError, TypeError):
                 seq = None
             if seq != frontier.size + 1:
-                check.problems.append(f"entry {frontier.size + 1} is not there")
+                check.damage.append(f"entry {frontier.size + 1} is not there")
                 check.entries = frontier.size
                 return check
             frontier.add(merkle.leaf_hash(line))
             if check.head is not None and frontier.size == check.head.size and frontier.root() != check.head.root:
-                check.problems.append(f"the first {frontier.size} entries are not those that were signed")
+                check.damage.append(f"the first {frontier.size} entries are not those that were signed")
     check.entries = frontier.size
     if check.head is not None and check.head.size > frontier.size:
-        check.problems.append(f"{check.head.size} entries were signed, only {frontier.size} are there")
+        check.damage.append(f"{check.head.size} entries were signed, only {frontier.size} are there")
     return check

@@ -1,8 +1,8 @@
 """After a lost or old index: brings back the ledger's entries that a volume's mirror still has.
 
 Runs before this start's first entry, so that the ledger goes on where it was and every head ever published stays
-true. It takes only entries that continue what the index has, up to the head that lies beside them; what contradicts
-the index is left alone, for the mirror to set aside and for people to look at.
+true. It takes only entries that continue what the index has, from a mirror that agrees with the signed head beside it;
+what contradicts either is left alone, for the mirror to set aside and for people to look at.
 """
 
 import json
@@ -19,6 +19,7 @@ from edged.base.files import canonical_json
 from edged.prove.checkpoints import contradicted_by, latest
 from edged.prove.key import LedgerKey
 from edged.prove.mirror_files import LINES, MirrorFolder
+from edged.prove.offline import check_mirror
 from edged.prove.verify_retention import Altered, parse_head, verify_checkpoint
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,9 @@ async def restore_ledger(
             log.error("volume %s: its copy of the ledger belongs to another recorder; it is not read", volume)
             continue
         try:
+            damage = check_mirror(folder.path, key.pem.encode() if signed else None).damage
+            if damage:
+                raise Altered(damage[0])
             for number in range(size // LINES, folder.numbers()[-1] + 1):
                 await database.write(_take, number, folder.read(number).lines)
         except (Altered, OSError) as error:
