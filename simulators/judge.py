@@ -6,7 +6,7 @@ Reads with PyAV and shares nothing with the recorder it judges, nor with the sim
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from os import PathLike
@@ -14,8 +14,9 @@ from typing import Any
 
 import av
 
+from simulators import h265
 from simulators.clip import split_nals
-from simulators.packets import read_mark
+from simulators.packets import Mark, read_mark
 
 _US = 1_000_000
 
@@ -63,11 +64,13 @@ def read_frames(path: str | PathLike[str]) -> list[Frame]:
     try:
         with av.open(str(path)) as container:
             stream = _video(container, path)
-            length_size = _length_size(stream.codec_context.extradata)
+            hevc = stream.codec_context.name == "hevc"
+            length_size = _length_size(stream.codec_context.extradata, hevc)
+            read = h265.read_mark if hevc else read_mark
             for packet in container.demux(stream):
                 if packet.size == 0:  # PyAV's end-of-stream packet
                     continue
-                frames.append(_judge_packet(packet, length_size, path, len(frames)))
+                frames.append(_judge_packet(packet, length_size, read, path, len(frames)))
     except av.FFmpegError as error:
         raise JudgeError(f"{path}: {error}") from error
     return frames
@@ -118,10 +121,12 @@ def check_gapless(frames: Iterable[Frame]) -> GaplessReport:
     )
 
 
-def _judge_packet(packet: Any, length_size: int | None, path: str | PathLike[str], number: int) -> Frame:
+def _judge_packet(
+    packet: Any, length_size: int | None, read: Callable[[bytes], Mark | None], path: str | PathLike[str], number: int
+) -> Frame:
     nals = split_nals(bytes(packet)) if length_size is None else _split_sized(bytes(packet), length_size)
     try:
-        marks = [mark for nal in nals if (mark := read_mark(nal)) is not None]
+        marks = [mark for nal in nals if (mark := read(nal)) is not None]
     except ValueError as error:
         raise JudgeError(f"{path}: the mark of access unit {number} is damaged") from error
     if len(marks) != 1:
@@ -139,10 +144,11 @@ def _video(container: Any, path: str | PathLike[str]) -> Any:
     return container.streams.video[0]
 
 
-def _length_size(extradata: bytes | None) -> int | None:
-    """How many bytes hold a NAL unit's length (ISO 14496-15, avcC), or None for start codes."""
-    if extradata and extradata[0] == 1 and len(extradata) > 4:
-        return (extradata[4] & 3) + 1
+def _length_size(extradata: bytes | None, hevc: bool) -> int | None:
+    """How many bytes hold a NAL unit's length (ISO 14496-15, avcC and hvcC), or None for start codes."""
+    at = 21 if hevc else 4
+    if extradata and extradata[0] == 1 and len(extradata) > at:
+        return (extradata[at] & 3) + 1
     return None
 
 

@@ -9,9 +9,8 @@ from typing import Any
 import av
 
 from edged.record.fmp4_read import Salvage, salvage
-from simulators import h265, mjpeg
+from simulators import mjpeg
 from simulators.judge import Frame
-from simulators.packets import read_mark
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,32 +58,6 @@ def probe(path: Path) -> Probe:
 def salvage_bytes(content: bytes) -> Salvage | None:
     """What recovery finds whole in a file of this content."""
     return salvage(lambda at, count: content[at : at + count], len(content))
-
-
-def frames_in(path: Path) -> list[Frame]:
-    """The marked access units of an H.264 or H.265 file, in decoding order; each must have one mark."""
-    frames = []
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        read = h265.read_mark if stream.codec_context.name == "hevc" else read_mark
-        for one in container.demux(stream):
-            if one.size == 0:
-                continue
-            (mark,) = [found for nal in _nals(bytes(one)) if (found := read(nal)) is not None]
-            assert one.pts is not None
-            assert one.time_base is not None
-            pts_us = round(one.pts * one.time_base * 1_000_000)
-            frames.append(Frame(mark.counter, mark.capture_us, one.pts, one.is_keyframe, mark.camera, pts_us))
-    return frames
-
-
-def _nals(sample: bytes) -> list[bytes]:
-    found, at = [], 0
-    while at < len(sample):
-        size = int.from_bytes(sample[at : at + 4], "big")
-        found.append(sample[at + 4 : at + 4 + size])
-        at += 4 + size
-    return found
 
 
 def painted_frames(path: Path) -> list[Frame]:

@@ -16,9 +16,9 @@ from edged.record.fmp4 import random_access
 from edged.record.quirks import Quirk
 from edged.record.sdp import AudioTrack, Codec, find_audio
 from edged.record.soundtrack import SOUND_LIMIT
-from simulators.judge import check_gapless, decode_all
+from simulators.judge import check_gapless, decode_all, read_frames
 from tests.record_film import SECOND, START_US, Recording, Shown, Tape, film, show
-from tests.record_judge import frames_in, probe, salvage_bytes
+from tests.record_judge import probe, salvage_bytes
 from tests.record_sound import AAC_TYPE, aac_payload, aac_track, encode, g711_track, sound_packet
 
 Frame = tuple[int, int, bytes]
@@ -194,7 +194,7 @@ def test_i4_audio_and_video_in_one_file_each_whole(
     paths = [tape.write_to(tmp_path / f"{index}.mp4") for index, tape in enumerate(tapes)]
     assert [tape.end.frames for tape in tapes if tape.end] == [100, 100, 100]
     assert [decode_all(path) for path in paths] == [100, 100, 100]
-    assert check_gapless(frame for path in paths for frame in frames_in(path)).ok
+    assert check_gapless(frame for path in paths for frame in read_frames(path)).ok
     found = [probe(path) for path in paths]
     assert [one.video_frames for one in found] == [100, 100, 100]
     assert all(one.codecs == ("h264", name) for one in found)

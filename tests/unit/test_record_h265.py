@@ -15,9 +15,9 @@ from edged.record.h265 import describe, parse_sps
 from edged.record.quirks import Quirk
 from edged.record.sdp import Codec, find_video
 from simulators.h265 import read_mark
-from simulators.judge import check_gapless, decode_all
+from simulators.judge import check_gapless, decode_all, read_frames
 from tests.record_film import FRAME_TICKS, SECOND, START_US, Receiver, Recording, Shown, film, packet, show
-from tests.record_judge import frames_in, probe, salvage_bytes
+from tests.record_judge import probe, salvage_bytes
 
 SLICE, KEY = b"\x02\x01", b"\x26\x01"  # TRAIL_R, IDR_W_RADL
 
@@ -139,9 +139,9 @@ def test_i4_every_file_decodes_and_holds_every_frame(described: bool, bframes: i
     paths = [tape.write_to(tmp_path / f"{index}.mp4") for index, tape in enumerate(tapes)]
     assert [decode_all(path) for path in paths] == [tape.end.frames for tape in tapes if tape.end]
     assert [probe(path).video_frames for path in paths] == [tape.end.frames for tape in tapes if tape.end]
-    assert check_gapless(frame for path in paths for frame in frames_in(path)).ok
+    assert check_gapless(frame for path in paths for frame in read_frames(path)).ok
     for path in paths:
-        times = sorted(frame.pts_us for frame in frames_in(path))
+        times = sorted(frame.pts_us for frame in read_frames(path))
         assert {after - before for before, after in pairwise(times)} == {40_000}
     assert (Quirk.B_FRAMES in recording.quirks) is (bframes > 0)
     spans = [(tape.start.start_us, tape.end.end_us) for tape in tapes if tape.end]
