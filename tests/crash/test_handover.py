@@ -1,8 +1,12 @@
 """A recorder is replaced while it records: no frame is lost where a camera allows a second session (I4, I7)."""
 
 import asyncio
+import contextlib
 import os
 import signal
+import socket
+import struct
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import pairwise
@@ -109,6 +113,51 @@ async def test_sighup_has_a_recorder_start_its_successor(site: Site) -> None:
             await until(lambda: running_pid(site.state, RECORDER) is None)
         check_nothing_is_missing(site, fleet)
         check_files(site)
+
+
+async def test_the_service_manager_is_told_who_its_main_process_is(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As sd_notify(3) and systemd's RELOAD: the old one names the new one, which from then on feeds the watchdog."""
+    heard: dict[int, list[str]] = {}
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        manager.setblocking(False)
+
+        def listen() -> None:
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    told, credentials, *_ = manager.recvmsg(4096, 256)
+                    pid, _, _ = struct.unpack("3i", credentials[0][2])
+                    heard.setdefault(pid, []).append(told.decode())
+
+        def said(pid: int, text: str) -> bool:
+            listen()
+            return text in heard.get(pid, [])
+
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monkeypatch.setenv("WATCHDOG_USEC", "1000000")
+        command = f"WATCHDOG_PID=$$ exec {sys.executable} -m edged recorder --id {RECORDER} --state-dir {site.state}"
+        old = await asyncio.create_subprocess_shell(f"{command} --runtime-dir {site.runtime}")
+        successor = 0
+        try:
+            await until(lambda: said(old.pid, "READY=1") and said(old.pid, "WATCHDOG=1"))
+            site.assign()
+            await site.status(lambda status: status.generation == site.generation)
+            old.send_signal(signal.SIGHUP)
+            assert await asyncio.wait_for(old.wait(), 30) == 0
+            successor = await until(lambda: running_pid(site.state, RECORDER) or 0)
+            assert said(old.pid, f"MAINPID={successor}")
+            assert not said(old.pid, "STOPPING=1"), "the service goes on"
+            assert said(successor, "READY=1")
+            heard.clear()
+            await until(lambda: said(successor, "WATCHDOG=1"))
+        finally:
+            for pid in (old.pid if old.returncode is None else 0, successor):
+                if pid:
+                    os.kill(pid, signal.SIGTERM)
+            await until(lambda: running_pid(site.state, RECORDER) is None)
 
 
 @pytest.mark.parametrize("moment", range(3))

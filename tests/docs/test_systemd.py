@@ -51,6 +51,11 @@ def test_nothing_in_the_recorders_unit_depends_on_the_controller(root: Path) -> 
     assert "--external-recorder" in controller
 
 
+def test_i4_a_reload_of_the_recorder_hands_over(root: Path) -> None:
+    """I4: tests/crash/test_handover.py shows what the signal does, and what systemd is told."""
+    assert "\nExecReload=/bin/kill -HUP $MAINPID\n" in (root / "systemd" / "edged-recorder@.service").read_text()
+
+
 def test_the_units_call_commands_and_options_that_exist(root: Path) -> None:
     from edged.cli import build_parser
 
@@ -58,7 +63,7 @@ def test_the_units_call_commands_and_options_that_exist(root: Path) -> None:
         line.partition("=")[2].split()[1:]
         for unit in UNITS
         for line in (root / "systemd" / unit).read_text().splitlines()
-        if line.startswith("Exec")
+        if line.startswith("Exec") and "/usr/bin/edged" in line
     ]
     assert len(calls) == 3
     for call in calls:
