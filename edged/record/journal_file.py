@@ -87,12 +87,20 @@ class JournalFile:
             os.write(self._fd, b"\n")
 
 
-def recent_days(volume: Path) -> list[Path]:
-    """The last two files of every recorder's journal on the volume. Raises OSError."""
+def recent_days(volume: Path) -> tuple[list[Path], float]:
+    """The two files of every recorder's journal on the volume that were written to last.
+
+    And the time after which everything that was journalled is in one of them: of the files' own clock, as `st_mtime`,
+    because dates in names follow a wall clock that may have been wrong. Raises OSError.
+    """
+    recent: list[Path] = []
+    since = 0.0
     root = volume / JOURNAL
-    if not root.is_dir():
-        return []
-    return [day for recorder in sorted(root.iterdir()) for day in sorted(recorder.glob("????-??-??.ndjson"))[-2:]]
+    for recorder in sorted(root.iterdir()) if root.is_dir() else ():
+        written = sorted((day.stat().st_mtime, day) for day in recorder.glob("????-??-??.ndjson"))
+        recent += [day for _, day in written[-2:]]
+        since = max([since, *(at for at, _ in written[:-2])])
+    return recent, since
 
 
 def known_segments(day: Path) -> Iterator[tuple[bytes, bytes, int, int]]:

@@ -49,9 +49,8 @@ def recover(volume: Path, first_run: int, tell: Callable[[Fact], None]) -> Gener
     Segments of `first_run` and later are this process's own, and are journalled by it.
     """
     parts: list[Path] = []
-    days = recent_days(volume)
+    days, since = recent_days(volume)
     # Each segment is journalled before the writer turns to the next few, so only a stream's last ones can be missing.
-    since = min((day.stem for day in days), default="9999")
     newest: dict[tuple[str, StreamKind], list[tuple[int, int, Path]]] = {}
     for path in _walk(volume):
         if path is None:
@@ -61,7 +60,7 @@ def recover(volume: Path, first_run: int, tell: Callable[[Fact], None]) -> Gener
             parts.append(path)
             continue
         name = parse_segment_path(path.relative_to(volume))
-        if name is not None and name.run < first_run and path.parent.name >= since:
+        if name is not None and name.run < first_run:
             last = newest.setdefault((name.camera, name.stream), [])
             last.append((name.run, name.seq, path))
             if len(last) > _LAST:
@@ -70,6 +69,7 @@ def recover(volume: Path, first_run: int, tell: Callable[[Fact], None]) -> Gener
         (camera.encode(), stream.encode(), run, seq): path
         for (camera, stream), last in newest.items()
         for run, seq, path in last
+        if _sealed_at(path) >= since
     }
     for day in days:
         for number, key in enumerate(known_segments(day)):
@@ -95,7 +95,7 @@ def recover(volume: Path, first_run: int, tell: Callable[[Fact], None]) -> Gener
             continue
         fact = yield from _describe(path, name)
         # Another recorder on this volume may have been between link and line; it has caught up by now.
-        if fact is not None and not any(key in known_segments(day) for day in recent_days(volume)):
+        if fact is not None and not any(key in known_segments(day) for day in recent_days(volume)[0]):
             tell(fact)
             journalled += 1
     return Recovered(sealed, journalled, removed)
@@ -114,12 +114,18 @@ def _walk(volume: Path) -> Iterator[Path | None]:
             if not day.is_dir():
                 continue
             yield None
-            with os.scandir(day) as entries:
-                for entry in entries:
-                    seen += 1
-                    if seen % _STEP == 0:
-                        yield None
-                    yield Path(entry.path)
+            for name in os.listdir(day):
+                seen += 1
+                if seen % _STEP == 0:
+                    yield None
+                yield day / name
+
+
+def _sealed_at(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0  # swept in the meantime
 
 
 def _recover_part(volume: Path, path: Path, tell: Callable[[Fact], None]) -> Generator[None, None, str]:

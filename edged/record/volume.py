@@ -182,7 +182,8 @@ class VolumeWriter:
             try:
                 recovery = self._reopen()
                 backoff.reset()
-                self._serve(recovery)
+                with contextlib.closing(recovery):
+                    self._serve(recovery)
                 return
             except (OSError, VolumeFenced) as error:
                 self._fence(error)
