@@ -45,6 +45,7 @@ from edged.report.health import Snapshot, status_line
 from edged.report.mqtt import MqttReporter
 from edged.report.watchdog import Watchdog
 from edged.retain.disk import SweptVolume
+from edged.retain.evidence import Evidence, restore_holds
 from edged.retain.gate import Gate
 from edged.retain.holds import Holds
 from edged.retain.ntp import kernel_ntp_synchronised
@@ -90,7 +91,9 @@ def _open(connection: sqlite3.Connection, config: Config, now_us: int) -> list[V
     append(connection, now_us, LedgerKind.DAEMON_START, {"version": __version__})
     record_settings(connection, config, now_us)
     outbox.switch(connection, config.mqtt is not None)
-    return open_volumes(connection, [(volume.id, volume.path) for volume in config.volume], now_us)
+    volumes = open_volumes(connection, [(volume.id, volume.path) for volume in config.volume], now_us)
+    restore_holds(connection, volumes, now_us)
+    return volumes
 
 
 class House:
@@ -137,6 +140,7 @@ class House:
         ]
         gate = Gate()
         self.holds = Holds(database, clock, gate, swept)
+        self.evidence = Evidence(database, clock, swept)
         self.deletions = Deletions()
         self.sweep = Sweep(
             database,
@@ -227,6 +231,7 @@ class House:
                         begin("scout", supervise("scout", self.scout.run, self.clock))
                     telling = begin("mqtt", self.mqtt.run()) if self.mqtt is not None else None
                     begin("states", self.feed.run())
+                    begin("evidence", supervise("evidence", self.evidence.run, self.clock))
                     begin("archive", self._keep_archive(tree))
                     await stop.wait()
                     notify("STOPPING=1")

@@ -125,7 +125,10 @@ class Keeper:
                     volume=self._volume_no(camera),
                     details={"stream_uri": camera.url, "sub_stream_uri": camera.sub_url or ""},
                 )
-                roster.adopt(connection, camera.id, now_us, "configuration")
+                try:
+                    roster.adopt(connection, camera.id, now_us, "configuration")
+                except roster.CameraHeld as held:
+                    log.warning("%s is configured again but not recorded: %s", camera.id, held.what)
         for known in roster.cameras(connection):
             roster.situate(connection, known.id, self.place_of(known.id), self.designations_of(known.id))
         for known in roster.cameras(connection, CameraState.ADOPTED):

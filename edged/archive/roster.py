@@ -28,7 +28,7 @@ class UnknownCamera(Refused):
 
 
 class CameraHeld(Refused):
-    """The camera cannot be removed while an evidence hold covers it (I2)."""
+    """The camera cannot be removed, or adopted again, while an evidence hold covers it (I2)."""
 
     code = "ARC-021"
     hint = "two people release the hold first: `edged holds`"
@@ -128,11 +128,13 @@ def situate(connection: sqlite3.Connection, camera_id: str, place: Place, design
 def adopt(connection: sqlite3.Connection, camera_id: str, at_us: int, by: str = "") -> Camera:
     """Have the camera recorded from now on, as `by` decided; a ledger entry. Nothing where it is adopted already.
 
-    Raises UnknownCamera.
+    Raises UnknownCamera, and CameraHeld where it was removed and an unreleased hold covers it (I2).
     """
     camera = get(connection, camera_id)
     if camera.state is CameraState.ADOPTED:
         return camera
+    if camera.state is CameraState.REMOVED:
+        _refuse_held(connection, camera)
     connection.execute(
         "UPDATE camera SET state = 'adopted', adopted_us = coalesce(adopted_us, ?), removed_us = NULL WHERE no = ?",
         (at_us, camera.no),
@@ -151,17 +153,21 @@ def remove(connection: sqlite3.Connection, camera_id: str, at_us: int, by: str =
     camera = get(connection, camera_id)
     if camera.state is CameraState.REMOVED:
         return camera
+    _refuse_held(connection, camera)
+    connection.execute("UPDATE camera SET state = 'removed', removed_us = ? WHERE no = ?", (at_us, camera.no))
+    _turn(connection, camera, at_us, "removed")
+    append(connection, at_us, LedgerKind.CAMERA_REMOVED, {"camera": camera_id, "by": by})
+    return get(connection, camera_id)
+
+
+def _refuse_held(connection: sqlite3.Connection, camera: Camera) -> None:
     hold = connection.execute(
         "SELECT hold.id FROM hold_camera JOIN hold ON hold.no = hold_camera.hold"
         " WHERE hold_camera.camera = ? AND hold.released_us IS NULL ORDER BY hold.no LIMIT 1",
         (camera.no,),
     ).fetchone()
     if hold is not None:
-        raise CameraHeld(f"camera {camera_id} is under evidence hold {hold['id']}")
-    connection.execute("UPDATE camera SET state = 'removed', removed_us = ? WHERE no = ?", (at_us, camera.no))
-    _turn(connection, camera, at_us, "removed")
-    append(connection, at_us, LedgerKind.CAMERA_REMOVED, {"camera": camera_id, "by": by})
-    return get(connection, camera_id)
+        raise CameraHeld(f"camera {camera.id} is under evidence hold {hold['id']}")
 
 
 def find(connection: sqlite3.Connection, camera_id: str) -> Camera | None:

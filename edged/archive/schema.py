@@ -3,12 +3,13 @@
 Invariants between files and rows:
 
 - a segment row is a promise that the file was published and durable (the journal line comes after the file's sync);
-- a row leaves the table only through ``doomed``, in this order: mark + ledger entry in one transaction, unlink,
-  sync the folder, delete the row, keep the camera-day;
+- a row leaves the table only through ``doomed``: mark + ledger entry in one transaction, unlink, sync, delete the row;
 - the journal offset moves in the same transaction as the rows read from it.
 
 Schema steps are append-only: a shipped step is never edited. `user_version` counts the steps applied.
 """
+
+from edged.archive.schema_held import HELD
 
 STREAM_NO = {"main": 0, "sub": 1}
 
@@ -312,14 +313,13 @@ BEGIN
     SELECT RAISE(ABORT, 'I3: a segment is doomed by a ledger entry, never indexed as doomed');
 END;
 CREATE TRIGGER floor_fixed BEFORE UPDATE ON floor BEGIN SELECT RAISE(ABORT, 'a floor row is never changed'); END;
-
 CREATE TRIGGER floor_kept BEFORE DELETE ON floor BEGIN SELECT RAISE(ABORT, 'a floor row is never deleted'); END;
-
 CREATE TRIGGER camera_kept BEFORE DELETE ON camera
 BEGIN SELECT RAISE(ABORT, 'a camera is removed from recording, its row is never deleted'); END;
 CREATE TRIGGER camera_identity_guard BEFORE UPDATE ON camera WHEN NEW.no <> OLD.no OR NEW.id <> OLD.id
 BEGIN SELECT RAISE(ABORT, 'a camera keeps its id: its footage and holds hang on it'); END;
-CREATE TRIGGER camera_held_guard BEFORE UPDATE OF state ON camera WHEN NEW.state = 'removed' AND OLD.state <> 'removed'
+CREATE TRIGGER camera_held_guard BEFORE UPDATE OF state ON camera
+WHEN (NEW.state = 'removed') <> (OLD.state = 'removed')
 BEGIN
     SELECT RAISE(ABORT, 'I2: the camera is under an evidence hold') WHERE EXISTS (
         SELECT 1 FROM hold_camera JOIN hold ON hold.no = hold_camera.hold
@@ -396,4 +396,4 @@ CREATE TRIGGER outage_event_kept BEFORE DELETE ON outage_event
 BEGIN SELECT RAISE(ABORT, 'an outage''s history is append-only'); END;
 """
 
-STEPS = (STEP_1,)
+STEPS = (STEP_1 + HELD,)

@@ -10,7 +10,7 @@ from edged.cli.show import print_json, print_table
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     holds = commands.add_parser(
         "holds",
-        help="evidence holds: list, place, release",
+        help="evidence holds: list, place, extend, release",
         description="A hold keeps footage of its cameras within its span, past and future, until two different "
         "people have released it. It works at once and has no expiry.",
     )
@@ -28,12 +28,21 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     place.add_argument("--authority", required=True, help="who asks for it")
     place.add_argument("--document", required=True, help="number of their document")
     place.set_defaults(call=_place)
+    extend = acts.add_parser("extend", help="let a hold cover more; it never covers less")
+    extend.add_argument("hold", metavar="HOLD")
+    extend.add_argument("--from", dest="start", metavar="TIME", help="an earlier start: ISO 8601 with offset")
+    ends = extend.add_mutually_exclusive_group()
+    ends.add_argument("--to", dest="end", metavar="TIME", help="a later end: ISO 8601 with offset")
+    ends.add_argument("--open", action="store_true", help="no end any more")
+    extend.add_argument("--camera", dest="cameras", action="append", metavar="CAMERA", help="one more; may be repeated")
+    extend.add_argument("--document", required=True, help="number of the document that asks for it")
+    extend.set_defaults(call=_extend)
     release = acts.add_parser("release", help="release a hold; it takes two different people, one after the other")
     release.add_argument("hold", metavar="HOLD")
     release.set_defaults(call=_release)
-    for act in (place, release):
+    for act in (place, extend, release):
         act.add_argument("--by", default=getpass.getuser(), metavar="PERSON", help="who does it; default: you")
-    for act in (listing, place, release):
+    for act in (listing, place, extend, release):
         add_daemon_options(act, inner=True)
 
 
@@ -63,6 +72,23 @@ def _place(arguments: argparse.Namespace) -> int:
         "by": arguments.by,
     }
     hold = ask(arguments, "POST", "/v1/holds", body=body)
+    if arguments.json:
+        print_json(hold)
+    else:
+        print(f"{hold['id']}: {hold['state']}, {hold['segments']} segments so far")
+    return 0
+
+
+def _extend(arguments: argparse.Namespace) -> int:
+    body = {
+        "from": arguments.start,
+        "to": arguments.end,
+        "open": arguments.open,
+        "cameras": arguments.cameras,
+        "document": arguments.document,
+        "by": arguments.by,
+    }
+    hold = ask(arguments, "POST", f"/v1/holds/{arguments.hold}/extend", body=body)
     if arguments.json:
         print_json(hold)
     else:

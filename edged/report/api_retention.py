@@ -14,7 +14,7 @@ from edged.report.requests import BadRequest, parse_time, print_time, read_body,
 from edged.report.rooms import Rooms
 from edged.retain.doom import Grounds
 from edged.retain.explain import Explanation, explain_at, explain_segment
-from edged.retain.holds import Hold, HoldRequest
+from edged.retain.holds import Hold, HoldExtension, HoldRequest
 from edged.retain.timekeeping import read_state
 
 _STATES = {DOOMED: "doomed", MISSING: "missing"}
@@ -22,10 +22,11 @@ _MOST_SEGMENTS = 5000
 
 
 def add_routes(app: web.Application, rooms: Rooms) -> None:
-    """GET holds, retention, segments, explanations; POST holds and releases."""
+    """GET holds, retention, segments, explanations; POST holds, extensions and releases."""
     handlers = _Retention(rooms)
     app.router.add_get("/v1/holds", handlers.holds)
     app.router.add_post("/v1/holds", handlers.place)
+    app.router.add_post("/v1/holds/{hold}/extend", handlers.extend)
     app.router.add_post("/v1/holds/{hold}/release", handlers.release)
     app.router.add_get("/v1/retention", handlers.retention)
     app.router.add_get("/v1/retention/explain", handlers.explain)
@@ -58,6 +59,23 @@ class _Retention:
                 placed_by=body["by"],
             )
         )
+        count = await self._rooms.database.read(_held_segments, hold)
+        return web.json_response({**_hold(hold), "segments": count})
+
+    async def extend(self, request: web.Request) -> web.Response:
+        body = await read_body(request, texts=("document", "by"), optional=("from", "to", "open", "cameras"))
+        named = body.get("cameras", [])
+        if not isinstance(named, list) or not all(isinstance(camera, str) for camera in named):
+            raise BadRequest("cameras: want a list of camera ids")
+        extension = HoldExtension(
+            start_us=parse_time(str(body["from"]), "from") if body.get("from") is not None else None,
+            end_us=parse_time(str(body["to"]), "to") if body.get("to") is not None else None,
+            open_end=body.get("open") is True,
+            cameras=tuple(named),
+            document=body["document"],
+            by=body["by"],
+        )
+        hold = await self._rooms.holds.extend(request.match_info["hold"], extension)
         count = await self._rooms.database.read(_held_segments, hold)
         return web.json_response({**_hold(hold), "segments": count})
 

@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import sqlite3
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from edged.archive.database import Database
@@ -81,8 +81,20 @@ class Hold:
     released_us: int | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldExtension:
+    """What a hold is to cover besides. None leaves an end as it is; `open_end` takes its end away."""
+
+    start_us: int | None = None
+    end_us: int | None = None
+    open_end: bool = False
+    cameras: tuple[str, ...] = ()
+    document: str
+    by: str
+
+
 class Holds:
-    """Places, releases and lists. `gate` and `volumes` are the ones the sweep uses."""
+    """Places, extends, releases and lists. `gate` and `volumes` are the ones the sweep uses."""
 
     def __init__(self, database: Database, clock: Clock, gate: Gate, volumes: Iterable[SweptVolume]) -> None:
         self._database = database
@@ -97,13 +109,20 @@ class Holds:
         hanging disk keeps the sweep from stopping, the hold is placed all the same and the sweep spares what is left.
         """
         async with self._gate.placing(PATIENCE_S) as undisturbed:
-            spare = await self._doomed_but_there(request) if undisturbed else ()
+            wanted = HeldSpan("", request.start_us, request.end_us)
+            spare = await self._doomed_but_there(request.cameras, wanted) if undisturbed else ()
             return await self._database.write(place_hold, request, self._clock.wall_us(), spare)
 
-    async def _doomed_but_there(self, request: HoldRequest) -> tuple[SegmentKey, ...]:
-        wanted = HeldSpan("", request.start_us, request.end_us)
+    async def extend(self, hold: str, extension: HoldExtension) -> Hold:
+        """Let a hold cover more; in force when this returns, as placing is. Raises NoSuchHold, BadHold."""
+        async with self._gate.placing(PATIENCE_S) as undisturbed:
+            wider, cameras = await self._database.read(_extended, hold, extension)
+            spare = await self._doomed_but_there(cameras, wider) if undisturbed else ()
+            return await self._database.write(extend_hold, hold, extension, self._clock.wall_us(), spare)
+
+    async def _doomed_but_there(self, cameras: Collection[str], wanted: HeldSpan) -> tuple[SegmentKey, ...]:
         doomed = await self._database.read(doomed_segments, _DOOMED_LIMIT)
-        covered = [s for s in doomed if s.key.camera in request.cameras and wanted.covers(s)]
+        covered = [s for s in doomed if s.key.camera in cameras and wanted.covers(s)]
         spare: list[SegmentKey] = []
         for volume, swept in self._volumes.items():
             on_it = {segment.file: segment.key for segment in covered if segment.volume == volume}
@@ -169,6 +188,59 @@ def place_hold(
     for key in spare:
         spare_doomed(connection, key, f"evidence hold {hold} was placed before the file went", now_us)
     return find_hold(connection, hold)
+
+
+def extend_hold(
+    connection: sqlite3.Connection,
+    hold: str,
+    extension: HoldExtension,
+    now_us: int,
+    spare: Iterable[SegmentKey] = (),
+) -> Hold:
+    """Let a hold cover more, within the caller's transaction; nothing it covered leaves it.
+
+    Raises NoSuchHold, and BadHold where it is released, wholly or by one person (what that person agreed to release
+    must not grow), or where nothing is added or something would be taken away.
+    """
+    by, document = _written(extension.by, "by"), _written(extension.document, "document")
+    before = find_hold(connection, hold)
+    span, cameras = _extended(connection, hold, extension)
+    for camera in sorted(set(cameras) - set(before.cameras)):
+        connection.execute(
+            "INSERT INTO hold_camera (hold, camera) SELECT no, ? FROM hold WHERE id = ?",
+            (_camera_no(connection, camera), hold),
+        )
+    connection.execute("UPDATE hold SET start_us = ?, end_us = ? WHERE id = ?", (span.start_us, span.end_us, hold))
+    body = {
+        "hold": hold,
+        "cameras": list(cameras),
+        "start_us": span.start_us,
+        "end_us": span.end_us,
+        "document": document,
+        "by": by,
+    }
+    append(connection, now_us, LedgerKind.HOLD_EXTENDED, body)
+    for key in spare:
+        spare_doomed(connection, key, f"evidence hold {hold} was extended before the file went", now_us)
+    return find_hold(connection, hold)
+
+
+def _extended(connection: sqlite3.Connection, hold: str, extension: HoldExtension) -> tuple[HeldSpan, tuple[str, ...]]:
+    """What a hold covers once extended. Raises NoSuchHold, BadHold."""
+    before = find_hold(connection, hold)
+    if before.release1_by is not None:
+        raise BadHold(f"{hold} is released, or half released", hint="place a new hold for what is wanted besides")
+    start_us = before.start_us if extension.start_us is None else extension.start_us
+    end_us = before.end_us if extension.end_us is None else extension.end_us
+    if extension.open_end:
+        end_us = None
+    ends_sooner = end_us is not None and (before.end_us is None or end_us < before.end_us)
+    if start_us > before.start_us or ends_sooner:
+        raise BadHold(f"{hold} would cover less", hint="a hold only grows: give an earlier start, a later end, or both")
+    cameras = tuple(sorted({*before.cameras, *extension.cameras}))
+    if (start_us, end_us, cameras) == (before.start_us, before.end_us, before.cameras):
+        raise BadHold(f"{hold} covers that already", hint="name an earlier start, a later end, or more cameras")
+    return HeldSpan(hold, start_us, end_us), cameras
 
 
 def spare_doomed(connection: sqlite3.Connection, key: SegmentKey, because: str, now_us: int) -> bool:

@@ -1,0 +1,271 @@
+"""A second name for every held file, and each hold's own file beside it, on every volume.
+
+    <volume>/held/<hold>/hold.json                    the hold as it stands: enough to enter it again in a lost index
+    <volume>/held/<hold>/segments/<camera>/<day>/...  hard links to the files it covers
+
+So that a stray `rm` of the segments tree costs no evidence (I2). The index keeps a list of links still to be made: it
+grows by trigger, in the transaction that places a hold or indexes a segment, and a line leaves it once the link is
+durable. hold.json is written before the first link and removed after the last. Once two people have released the hold
+its links go; where one has become a file's only name, and the index still has the file, the file is first put back.
+"""
+
+import json
+import logging
+import os
+import sqlite3
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+from edged.archive.database import Database
+from edged.archive.layout import parse_segment_path, segment_path
+from edged.archive.ledger import LedgerKind, append
+from edged.archive.roster import camera_no
+from edged.archive.schema import MISSING, SEALED, STREAM_NO
+from edged.archive.segments import STREAM_OF
+from edged.archive.volumes import Volume, prove
+from edged.base.clock import SECOND, Clock
+from edged.base.files import canonical_json, make_folder, replace_file, sync_folder
+from edged.retain.disk import SweptVolume
+from edged.retain.holds import Hold, list_holds
+
+log = logging.getLogger(__name__)
+
+HELD = "held"
+SIDECAR = "hold.json"
+EVERY_S = 2.0
+PAGE = 2000
+_FIELDS = (
+    "start_us",
+    "end_us",
+    "case",
+    "authority",
+    "document",
+    "placed_by",
+    "placed_us",
+    "release1_by",
+    "release1_us",
+)
+
+
+class _Due(NamedTuple):
+    rowid: int
+    hold: str
+    file: PurePosixPath  # below the volume
+
+
+class Evidence:
+    """Keeps the links of `volumes` in step with the holds of one index."""
+
+    def __init__(self, database: Database, clock: Clock, volumes: Sequence[SweptVolume]) -> None:
+        self._database = database
+        self._clock = clock
+        self._volumes = volumes
+        self._told: dict[str, str] = {}
+
+    async def run(self) -> None:
+        """Keep step until cancelled."""
+        while True:
+            await self.keep_step()
+            await self._clock.sleep(EVERY_S)
+
+    async def keep_step(self) -> None:
+        """Make what links are due, write what sidecars differ, take away what is released. A volume that cannot be
+        written waits, with a word in the log."""
+        holds = {hold.id: hold for hold in await self._database.read(list_holds, True)}
+        for swept in self._volumes if holds else ():
+            try:
+                await self._on_volume(swept, holds)
+            except OSError as error:
+                self._tell(swept.volume.id, f"held files cannot be linked ({error.strerror}); they are tried again")
+            else:
+                self._told.pop(swept.volume.id, None)
+
+    async def _on_volume(self, swept: SweptVolume, holds: dict[str, Hold]) -> None:
+        volume, worker = swept.volume, swept.worker
+        in_force = [hold for hold in holds.values() if hold.released_us is None]
+        present = await worker.run(_sidecars, volume, in_force)
+        if present is None:
+            return  # not the disk it should be: whoever proves volumes says so
+        while due := await self._database.read(_due, volume.no):
+            await worker.run(_link, volume, due)
+            await self._database.write(_done, [one.rowid for one in due])
+        for name in present:
+            hold = holds.get(name)
+            if hold is not None and hold.released_us is not None:
+                lonely = await worker.run(_lonely, volume, hold)
+                wanted = await self._database.read(_still_indexed, volume.no, lonely)
+                await worker.run(_take_away, volume, hold, wanted, set(lonely) - wanted)
+
+    def _tell(self, volume: str, what: str) -> None:
+        if self._told.get(volume) != what:
+            log.error("volume %s: %s", volume, what)
+        self._told[volume] = what
+
+
+def sidecar(hold: Hold) -> bytes:
+    """The content of a hold's hold.json."""
+    fields = {name: getattr(hold, name) for name in _FIELDS}
+    return canonical_json({"v": 1, "hold": hold.id, "cameras": list(hold.cameras), **fields}) + b"\n"
+
+
+def restore_holds(connection: sqlite3.Connection, volumes: Iterable[Volume], now_us: int) -> int:
+    """Enter again the holds that only the volumes still know (the index was lost), within the caller's transaction.
+
+    To be called before anything may be deleted or placed. A hold comes back in force, unreleased: whoever had
+    released half of it must say so again. Returns how many came back.
+    """
+    restored = 0
+    for volume in volumes:
+        if volume.fenced:
+            continue
+        for file in sorted((volume.path / HELD).glob(f"*/{SIDECAR}")):
+            told = _read_sidecar(file)
+            if told is None or connection.execute("SELECT 1 FROM hold WHERE id = ?", (told["hold"],)).fetchone():
+                continue
+            _enter(connection, told, now_us)
+            restored += 1
+    if restored:
+        log.warning("%d evidence holds came back from the volumes: the index did not know them", restored)
+    return restored
+
+
+def _enter(connection: sqlite3.Connection, told: dict[str, Any], now_us: int) -> None:
+    number = int(str(told["hold"]).removeprefix("hold-"))
+    connection.execute(
+        "INSERT INTO hold (no, id, case_ref, authority, document, start_us, end_us, placed_by, placed_us)"
+        " VALUES (:no, :hold, :case, :authority, :document, :start_us, :end_us, :placed_by, :placed_us)",
+        {"no": number, **{k: told[k] for k in ("hold", *_FIELDS[:7])}},
+    )
+    numbers = [camera_no(connection, camera, create_from_journal_at_us=now_us) for camera in told["cameras"]]
+    connection.executemany(
+        "INSERT INTO hold_camera (hold, camera) VALUES (?, ?)", [(number, camera) for camera in numbers]
+    )
+    body = {k: told[k] for k in ("hold", "cameras", *_FIELDS[:6])} | {"restored": True}
+    append(connection, now_us, LedgerKind.HOLD_PLACED, body)
+
+
+def _read_sidecar(file: Path) -> dict[str, Any] | None:
+    """The hold a sidecar tells of; None, with a word in the log, where it cannot be understood."""
+    try:
+        told: dict[str, Any] = json.loads(file.read_bytes())
+        whole = told["v"] == 1 and {"hold", "cameras", *_FIELDS} <= set(told) and told["cameras"]
+        if whole and told["hold"] == file.parent.name and int(told["hold"].removeprefix("hold-")) > 0:
+            return told
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        pass
+    log.error("%s of %s cannot be understood: that hold is not known here", SIDECAR, file.parent.name)
+    return None
+
+
+def _sidecars(volume: Volume, in_force: list[Hold]) -> list[str] | None:
+    """Write the sidecars that differ; the folders there are, or None where the disk is not the volume's."""
+    if prove(volume):
+        return None
+    for hold in in_force:
+        file, content = volume.path / HELD / hold.id / SIDECAR, sidecar(hold)
+        if not file.exists() or file.read_bytes() != content:
+            make_folder(file.parent)
+            replace_file(file, content)
+    try:
+        return sorted(os.listdir(volume.path / HELD))
+    except FileNotFoundError:
+        return []
+
+
+def _link(volume: Volume, due: list[_Due]) -> None:
+    """Durable links for `due`. A file that is not there is left to whoever compares the disk with the index."""
+    folders: set[Path] = set()
+    for one in due:
+        link = volume.path / HELD / one.hold / one.file
+        if link.parent not in folders:
+            make_folder(link.parent)
+            folders.add(link.parent)
+        try:
+            os.link(volume.path / one.file, link)
+        except (FileExistsError, FileNotFoundError):
+            continue
+    for folder in folders:
+        sync_folder(folder)
+
+
+def _links(volume: Volume, hold: Hold) -> list[PurePosixPath]:
+    folder = volume.path / HELD / hold.id
+    return sorted(PurePosixPath(file.relative_to(folder)) for file in folder.glob("segments/*/*/*") if file.is_file())
+
+
+def _lonely(volume: Volume, hold: Hold) -> list[PurePosixPath]:
+    """Files of the segments tree that the hold's links alone still keep."""
+    return [file for file in _links(volume, hold) if not (volume.path / file).exists()]
+
+
+def _take_away(volume: Volume, hold: Hold, wanted: set[PurePosixPath], gone: set[PurePosixPath]) -> None:
+    """Remove a released hold's links, sidecar last. `wanted` are put back first; `gone` were deleted lawfully."""
+    folder = volume.path / HELD / hold.id
+    if prove(volume):
+        return
+    known = _read_sidecar(folder / SIDECAR) if (folder / SIDECAR).exists() else None
+    if known is not None and known["placed_us"] != hold.placed_us:
+        log.error("volume %s: %s there is another hold of that name and stays", volume.id, hold.id)
+        return
+    for file in _links(volume, hold):
+        segment = volume.path / file
+        if file in wanted and not segment.exists():
+            make_folder(segment.parent)
+            os.link(folder / file, segment)
+            sync_folder(segment.parent)
+        if segment.exists() or file in gone:
+            os.unlink(folder / file)
+    for below, _, files in os.walk(folder, topdown=False):
+        if Path(below) != folder and not files and not os.listdir(below):
+            os.rmdir(below)
+    if set(os.listdir(folder)) <= {SIDECAR}:
+        (folder / SIDECAR).unlink(missing_ok=True)
+        os.rmdir(folder)
+        sync_folder(folder.parent)
+
+
+def _due(connection: sqlite3.Connection, volume_no: int) -> list[_Due]:
+    rows = connection.execute(
+        "SELECT held_due.rowid AS rowid, hold.id AS hold, camera.id AS camera, stream, held_due.start_us, run, seq"
+        " FROM held_due JOIN hold ON hold.no = held_due.hold JOIN camera ON camera.no = held_due.camera"
+        " WHERE held_due.volume = ? AND hold.released_us IS NULL ORDER BY held_due.rowid LIMIT ?",
+        (volume_no, PAGE),
+    )
+    return [
+        _Due(row["rowid"], row["hold"], segment_path(row["camera"], STREAM_OF[row["stream"]], *tuple(row)[4:]))
+        for row in rows
+    ]
+
+
+def _done(connection: sqlite3.Connection, rowids: list[int]) -> None:
+    connection.executemany("DELETE FROM held_due WHERE rowid = ?", [(rowid,) for rowid in rowids])
+
+
+def _still_indexed(
+    connection: sqlite3.Connection, volume_no: int, files: Iterable[PurePosixPath]
+) -> set[PurePosixPath]:
+    """Which of `files` the index still has, and does not mean to delete."""
+    found: set[PurePosixPath] = set()
+    for file in files:
+        name = parse_segment_path(file)
+        if name is None:
+            continue
+        row = connection.execute(
+            "SELECT 1 FROM segment WHERE camera = (SELECT no FROM camera WHERE id = ?) AND stream = ?"
+            " AND start_us >= ? AND start_us < ? AND run = ? AND seq = ? AND volume = ? AND state IN (?, ?)",
+            (
+                name.camera,
+                STREAM_NO[name.stream],
+                name.start_s * SECOND,
+                (name.start_s + 1) * SECOND,
+                name.run,
+                name.seq,
+                volume_no,
+                SEALED,
+                MISSING,
+            ),
+        ).fetchone()
+        if row is not None:
+            found.add(file)
+    return found

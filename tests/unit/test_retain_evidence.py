@@ -1,0 +1,198 @@
+"""I2 on the disk: held files have a second name, each hold a file of its own, and both outlive a lost index."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from edged.archive import roster
+from edged.archive.database import Database
+from edged.archive.ledger import LedgerKind
+from edged.archive.segments import SegmentKey
+from edged.archive.volumes import open_volumes
+from edged.base.clock import DAY, HOUR, MINUTE
+from edged.retain.evidence import HELD, SIDECAR, Evidence, restore_holds
+from edged.retain.holds import BadHold, HoldExtension, list_holds
+from tests.retaining import START_US, House, house
+
+
+def evidence(box: House) -> Evidence:
+    return Evidence(box.database, box.clock, box.volumes)
+
+
+def link(box: House, hold: str, key: SegmentKey, volume: int = 0) -> Path:
+    file = box.file(key, volume)
+    return box.volumes[volume].volume.path / HELD / hold / file.relative_to(box.volumes[volume].volume.path)
+
+
+async def test_i2_what_a_hold_covers_has_a_second_name_on_its_own_volume(tmp_path: Path) -> None:
+    async with house(tmp_path, volumes=2) as box:
+        await box.camera("cam-a")
+        before = await box.record("cam-a", START_US - DAY)
+        first, second = await box.record("cam-a"), await box.record("cam-a", START_US + MINUTE, volume=1)
+        hold = await box.hold("cam-a", start_us=START_US - MINUTE, end_us=START_US + HOUR)
+        await evidence(box).keep_step()
+        assert link(box, hold.id, first).samefile(box.file(first))
+        assert link(box, hold.id, second, 1).samefile(box.file(second, 1))
+        assert not link(box, hold.id, before).exists()
+        for volume in (0, 1):
+            told = json.loads((box.volumes[volume].volume.path / HELD / hold.id / SIDECAR).read_bytes())
+            assert (told["hold"], told["cameras"], told["case"]) == (hold.id, ["cam-a"], "case-1")
+
+
+async def test_i2_footage_that_comes_later_is_linked_when_it_comes(tmp_path: Path) -> None:
+    async with house(tmp_path) as box:
+        await box.camera("cam-a")
+        keeper = evidence(box)
+        hold = await box.hold("cam-a", start_us=START_US, end_us=START_US + HOUR)
+        await keeper.keep_step()
+        inside = await box.record("cam-a", START_US + 5 * MINUTE)
+        outside = await box.record("cam-a", START_US + 2 * HOUR)
+        await keeper.keep_step()
+        assert link(box, hold.id, inside).exists()
+        assert not link(box, hold.id, outside).exists()
+        await box.holds.extend(hold.id, HoldExtension(open_end=True, document="letter-2", by="person-a"))
+        await keeper.keep_step()
+        assert link(box, hold.id, outside).samefile(box.file(outside))
+        assert json.loads((box.volumes[0].volume.path / HELD / hold.id / SIDECAR).read_bytes())["end_us"] is None
+        assert await box.sql("SELECT * FROM held_due") == []
+
+
+async def test_i2_the_links_go_only_when_two_people_have_released(tmp_path: Path) -> None:
+    async with house(tmp_path) as box:
+        await box.camera("cam-a")
+        keeper, key = evidence(box), await box.record("cam-a")
+        hold = await box.hold("cam-a", start_us=0)
+        await keeper.keep_step()
+        await box.holds.release(hold.id, "person-b")
+        await keeper.keep_step()
+        assert link(box, hold.id, key).exists()
+        await box.holds.release(hold.id, "person-c")
+        await keeper.keep_step()
+        assert not (box.volumes[0].volume.path / HELD / hold.id).exists()
+        assert box.file(key).exists()
+
+
+async def test_i1_a_file_that_only_its_link_has_saved_is_put_back_at_the_release(tmp_path: Path) -> None:
+    async with house(tmp_path) as box:
+        await box.camera("cam-a")
+        keeper, key = evidence(box), await box.record("cam-a")
+        hold = await box.hold("cam-a", start_us=0)
+        await keeper.keep_step()
+        content = box.file(key).read_bytes()
+        box.file(key).unlink()  # a stray rm
+        await box.release(hold.id)
+        await keeper.keep_step()
+        assert box.file(key).read_bytes() == content
+        assert not link(box, hold.id, key).exists()
+
+
+async def test_footage_deleted_after_the_release_leaves_no_second_name(tmp_path: Path) -> None:
+    async with house(tmp_path) as box:
+        await box.camera("cam-a")
+        keeper, key = evidence(box), await box.record("cam-a")
+        hold = await box.hold("cam-a", start_us=0)
+        await keeper.keep_step()
+        box.clock.advance(40 * 86_400)
+        assert (await box.one_pass()).erased == 0
+        await box.release(hold.id)
+        assert (await box.one_pass()).erased == 1
+        await keeper.keep_step()
+        assert not link(box, hold.id, key).exists()
+        assert not box.file(key).exists()
+
+
+async def test_i2_a_lost_index_learns_its_holds_from_the_volumes(tmp_path: Path) -> None:
+    async with house(tmp_path) as box:
+        await box.camera("cam-a")
+        hold = await box.hold("cam-a", start_us=START_US, end_us=START_US + HOUR)
+        await box.holds.release(hold.id, "person-b")
+        await evidence(box).keep_step()
+        fresh = Database(tmp_path / "fresh.sqlite")
+        try:
+            configured = [(box.volumes[0].volume.id, box.volumes[0].volume.path)]
+            volumes = await fresh.write(open_volumes, configured, START_US)
+            assert await fresh.write(restore_holds, volumes, START_US) == 1
+            (back,) = await fresh.read(list_holds, False)
+            assert (back.id, back.cameras, back.start_us, back.end_us) == (
+                hold.id,
+                hold.cameras,
+                hold.start_us,
+                hold.end_us,
+            )
+            assert back.release1_by is None
+            assert await fresh.write(restore_holds, volumes, START_US) == 0
+        finally:
+            fresh.close()
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"v": 2}', b"[]"])
+async def test_a_sidecar_that_cannot_be_understood_is_said_and_left(
+    tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with house(tmp_path) as box:
+        folder = box.volumes[0].volume.path / HELD / "hold-7"
+        folder.mkdir(parents=True)
+        (folder / SIDECAR).write_bytes(content)
+        assert await box.database.write(restore_holds, [box.volumes[0].volume], START_US) == 0
+        assert "hold-7 cannot be understood" in caplog.text
+        assert (folder / SIDECAR).exists()
+
+
+async def test_an_extension_spares_what_is_doomed_and_enters_the_ledger(tmp_path: Path) -> None:
+    async with house(tmp_path) as box:
+        await box.camera("cam-a")
+        await box.camera("cam-b")
+        key = await box.record("cam-b")
+        hold = await box.hold("cam-a", start_us=START_US - HOUR, end_us=START_US)
+        box.clock.advance(40 * 86_400)
+        await box.tick()
+        await box.sql("UPDATE segment SET state = 2")
+        wider = await box.holds.extend(
+            hold.id, HoldExtension(end_us=START_US + HOUR, cameras=("cam-b",), document="letter-2", by="person-a")
+        )
+        assert wider.cameras == ("cam-a", "cam-b")
+        assert (await box.one_pass()).erased == 0
+        assert box.file(key).exists()
+        (entry,) = await box.told(LedgerKind.HOLD_EXTENDED)
+        assert (entry.body["document"], entry.body["end_us"]) == ("letter-2", START_US + HOUR)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"start_us": START_US + 1}, "would cover less"),
+        ({"end_us": START_US + 1}, "would cover less"),
+        ({}, "covers that already"),
+        ({"cameras": ("cam-z",)}, "no camera cam-z"),
+        ({"open_end": True, "by": " "}, "by is empty"),
+    ],
+)
+async def test_i2_an_extension_never_takes_away(tmp_path: Path, changes: dict[str, object], said: str) -> None:
+    async with house(tmp_path) as box:
+        await box.camera("cam-a")
+        hold = await box.hold("cam-a", start_us=START_US, end_us=START_US + HOUR)
+        fields: dict[str, object] = {"document": "letter-2", "by": "person-a"}
+        with pytest.raises(BadHold, match=said):
+            await box.holds.extend(hold.id, HoldExtension(**(fields | changes)))  # type: ignore[arg-type]
+        assert await box.holds.list() == [hold]
+
+
+async def test_i2_what_one_person_has_released_is_not_extended(tmp_path: Path) -> None:
+    async with house(tmp_path) as box:
+        await box.camera("cam-a")
+        hold = await box.hold("cam-a", start_us=START_US, end_us=START_US + HOUR)
+        await box.holds.release(hold.id, "person-b")
+        with pytest.raises(BadHold, match="half released"):
+            await box.holds.extend(hold.id, HoldExtension(open_end=True, document="letter-2", by="person-a"))
+
+
+async def test_i2_a_removed_camera_is_not_adopted_again_while_it_is_held(tmp_path: Path) -> None:
+    async with house(tmp_path) as box:
+        await box.camera("cam-a")
+        await box.database.write(roster.remove, "cam-a", START_US, "person-a")
+        hold = await box.hold("cam-a", start_us=0)
+        with pytest.raises(roster.CameraHeld, match=hold.id):
+            await box.database.write(roster.adopt, "cam-a", START_US, "person-a")
+        await box.release(hold.id)
+        await box.database.write(roster.adopt, "cam-a", START_US, "person-a")
