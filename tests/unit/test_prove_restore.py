@@ -1,4 +1,4 @@
-"""A lost, old or rewritten index: the ledger comes back from the volumes, or the contradiction is found (LAW 12, 29)."""
+"""A lost, old or rewritten index: its ledger comes back from the volumes, or the contradiction shows (LAW 12, 29)."""
 
 import os
 import shutil
