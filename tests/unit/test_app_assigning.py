@@ -1,6 +1,8 @@
 """Which process and which volume a camera gets, and what its recorder is told about it."""
 
+import sqlite3
 from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +10,14 @@ import pytest
 
 from edged.app.assigning import assignments, place
 from edged.app.dealing import MOST, process_ids, process_of
+from edged.archive import roster
+from edged.archive.database import open_database
 from edged.archive.roster import Camera
 from edged.archive.volumes import Volume
 from edged.config import Config, LoginConfig
-from edged.model import CameraState, StreamKind
+from edged.model import StreamKind
 from edged.record.assignment import AssignedStream
+from tests.archive_kit import make_volume
 
 CAMERAS = [f"c-{number}" for number in range(1000)]
 GIB = 2**30
@@ -42,32 +47,35 @@ def test_cameras_are_dealt_evenly() -> None:
     assert max(shares.values()) < 1.25 * 1000 / 8
 
 
-def camera(no: int, volume: int | None = 1, **details: Any) -> Camera:
-    return Camera(
-        no=no,
-        id=f"c-{no}",
-        name="",
-        source="onvif",
-        state=CameraState.ADOPTED,
-        endpoint_reference=None,
-        serial=None,
-        place="listed",
-        volume=volume,
-        found_us=0,
-        adopted_us=0,
-        removed_us=None,
-        seen_us=None,
-        clock_offset_us=None,
-        details={"stream_uri": f"rtsp://127.0.0.1/{no}", **details},
-    )
+@pytest.fixture
+def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    connection = open_database(tmp_path / "index.db")
+    for number in range(1, 8):
+        make_volume(connection, tmp_path / f"v{number}", f"v{number}")
+    yield connection
+    connection.close()
 
 
-def test_cameras_adopted_together_spread_by_free_space() -> None:
+@pytest.fixture
+def camera(connection: sqlite3.Connection) -> Callable[..., Camera]:
+    """An adopted camera of the roster, by its number."""
+
+    def adopted(no: int, volume: int | None = 1, **details: Any) -> Camera:
+        told = {"stream_uri": f"rtsp://127.0.0.1/{no}", **details}
+        roster.upsert_found(
+            connection, f"c-{no}", source="onvif", place="listed", at_us=no, volume=volume, details=told
+        )
+        return roster.adopt(connection, f"c-{no}", no)
+
+    return adopted
+
+
+def test_cameras_adopted_together_spread_by_free_space(camera: Callable[..., Camera]) -> None:
     placed = place([camera(no, None) for no in range(1, 13)], {1: 300 * GIB, 2: 100 * GIB, 3: 200 * GIB})
     assert Counter(volume for _, volume in placed) == {1: 6, 2: 2, 3: 4}
 
 
-def test_a_camera_stays_on_a_volume_that_can_be_used() -> None:
+def test_a_camera_stays_on_a_volume_that_can_be_used(camera: Callable[..., Camera]) -> None:
     placed = place([camera(1, 1), camera(2, 2), camera(3, 7)], {1: 1 * GIB, 2: 500 * GIB})
     assert placed == [(3, 2)], "volume 7 is not there any more; the others stay, however full"
     assert place([camera(1, 7)], {}) == [], "without a volume nothing is changed"
@@ -94,7 +102,7 @@ def streams(given: Config, *cameras: Camera) -> list[AssignedStream]:
     return [stream for assignment in told.values() for stream in assignment.streams]
 
 
-def test_the_sites_defaults_hold_where_a_camera_says_nothing_else() -> None:
+def test_the_sites_defaults_hold_where_a_camera_says_nothing_else(camera: Callable[..., Camera]) -> None:
     given = config(
         {"audio": True, "sub": True, "transport": "udp", "tls_ca": "/ca"},
         {"id": "c-2", "audio": False, "sub": False, "transport": "tcp", "redirect_hosts": ["127.0.0.3"]},
@@ -109,16 +117,16 @@ def test_the_sites_defaults_hold_where_a_camera_says_nothing_else() -> None:
     assert (one.username, one.password, one.volume) == ("u", "p", "v1")
 
 
-def test_by_default_neither_audio_nor_small_stream_is_recorded() -> None:
+def test_by_default_neither_audio_nor_small_stream_is_recorded(camera: Callable[..., Camera]) -> None:
     [one] = streams(config(), camera(1, sub_stream_uri="rtsp://127.0.0.1/small"))
     assert (one.stream, one.audio, one.transport) == (StreamKind.MAIN, False, "tcp")
 
 
-def test_inside_tls_the_media_is_never_asked_for_over_udp() -> None:
+def test_inside_tls_the_media_is_never_asked_for_over_udp(camera: Callable[..., Camera]) -> None:
     [one] = streams(config({"transport": "udp"}), camera(1, stream_uri="rtsps://127.0.0.1/1"))
     assert one.transport == "tcp"
 
 
-def test_what_cannot_be_recorded_is_left_out() -> None:
+def test_what_cannot_be_recorded_is_left_out(camera: Callable[..., Camera]) -> None:
     assert streams(config({"processes": 4}), camera(1, volume=2), camera(2, stream_uri="")) == []
     assert len(streams(config({"processes": 4}), *[camera(no) for no in range(50)])) == 50
