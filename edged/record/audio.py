@@ -14,6 +14,7 @@ from edged.record.sample_entry import aac_codec, aac_entry, audio_entry
 from edged.record.sdp import AudioTrack, Codec
 
 AAC_FRAME = 1024  # samples (ISO/IEC 14496-3, 4.5.1.1: frameLengthFlag 0)
+FRAMES_LIMIT = 256  # of one packet: five seconds of AAC; cameras send one to four
 FRAME_LIMIT = 32 * 1024  # bytes of an AAC frame; 8 channels need at most 6144
 _RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
 _NONE = -1
@@ -88,13 +89,13 @@ class AudioReceiver:
     def _frames(self, payload: bytes, timestamp: int, mono_us: int) -> None:
         """The frames behind their headers (RFC 3640, 3.2.1). Raises BadStream where they do not fit."""
         track = self._track
-        bits = Bits(payload, "AAC packet")
-        header_bits = bits.take(16)
+        header_bits = int.from_bytes(payload[:2], "big")
         header_size = track.size_length + track.index_length
         at = 2 + (header_bits + 7) // 8
         count = header_bits // header_size if header_size else 0
-        if not count or at >= len(payload):
+        if not 0 < count <= FRAMES_LIMIT or at >= len(payload):
             raise BadStream("the camera sends AAC without the headers it announced")
+        bits = Bits(payload[2:at], "AAC packet")
         for index in range(count):
             size = bits.take(track.size_length)
             if bits.take(track.index_length):
