@@ -1,5 +1,6 @@
 """The proof of a camera-day, checked as an inspector checks it: each verdict, and every kind of tampering."""
 
+import base64
 import json
 import random
 import re
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from edged.archive.layout import utc
+from edged.archive.ledger import LedgerKind, append
 from edged.base.clock import DAY, HOUR, MINUTE
 from edged.model import Cause
 from edged.prove.key import open_key
@@ -90,6 +93,42 @@ async def test_deleted_after_floor(site: Box, tmp_path: Path) -> None:
     assert checked.verdict == "DELETED_AFTER_FLOOR", checked.findings
     assert (checked.segments, checked.hashed, checked.deleted) == (144, 0, 144)
     assert site.check(folder, files=False).verdict == "DELETED_AFTER_FLOOR"
+
+
+@pytest.mark.parametrize(
+    ("forged", "verdict"),
+    [
+        ({}, "DELETED_AFTER_FLOOR"),
+        ({"retention_us": DAY_US + 9 * DAY}, "MISSING_UNEXPLAINED"),
+        ({"keep_until_us": DAY_US + 9 * DAY}, "MISSING_UNEXPLAINED"),
+        ({"floor_days": 1, "keep_until_us": DAY_US + 9 * DAY}, "MISSING_UNEXPLAINED"),
+        ({"end_us": DAY_US - 40 * DAY}, "MISSING_UNEXPLAINED"),
+        ({"sha256": "0" * 64}, "ALTERED"),
+    ],
+)
+async def test_i1_a_deletion_that_was_not_lawful_does_not_pass(
+    site: Box, tmp_path: Path, forged: dict[str, object], verdict: str
+) -> None:
+    """I1: an entry in the ledger proves that it was deleted, not that it might be."""
+    await a_day(site)
+    (record,) = [body for body in await site.told("camera_hour") if body["hour_us"] == DAY_US + 5 * HOUR]
+    offset, length, run, number, size, digest = record["segments"][2]
+    end_us = record["hour_us"] + offset + length
+    lawful: dict[str, object] = {
+        "segment": f"{CAMERA}/main/{record['hour_us'] + offset}-{run}-{number}",
+        "end_us": end_us,
+        "bytes": size,
+        "sha256": base64.b64decode(digest).hex(),
+        "floor_days": record["floor_days"],
+        "keep_until_us": end_us + (record["floor_days"] + 1) * DAY,
+        "retention_us": end_us + (record["floor_days"] + 2) * DAY,
+    }
+    await site.house.database.write(append, 5, LedgerKind.SEGMENT_DELETED, lawful | forged)
+    at = end_us - length
+    (file,) = site.house.volumes[0].volume.path.glob(f"segments/*/{utc(at):%Y-%m-%d}/{utc(at):%H%M%S}Z-*.mp4")
+    file.unlink()
+    report = site.check(await site.bundle(tmp_path / "bundle"))
+    assert (report.verdict, report.deleted) == (verdict, 1), report.findings
 
 
 async def test_a_file_that_is_gone_without_a_deletion_is_missing(site: Box, tmp_path: Path) -> None:
