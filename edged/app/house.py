@@ -51,7 +51,8 @@ from edged.retain.holds import Holds
 from edged.retain.ntp import kernel_ntp_synchronised
 from edged.retain.stamp import Stamper
 from edged.retain.sweep import Sweep, SweepReport
-from edged.retain.timekeeping import read_state
+from edged.retain.timekeeping import nobody, read_state
+from edged.retain.witnesses import CameraClocks
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +117,8 @@ class House:
         self.progress = Progress(clock)
         # record
         self.stamper = Stamper(law, clock, config.site.place, config.site.designations)
-        self.keeper = Keeper(config, database, clock, volumes, self.stamper.know)
+        self.clocks = CameraClocks()
+        self.keeper = Keeper(config, database, clock, volumes, self.stamper.know, self._clock_heard)
         processes = process_ids(recorder.id, recorder.processes)
         self.watch = Watch(clock, {process: status_socket_path(recorder.runtime_dir, process) for process in processes})
         self.children = [] if external_recorder else children(config, clock, log_level, self.watch.latest_of)
@@ -149,6 +151,7 @@ class House:
             swept,
             gate,
             ntp=kernel_ntp_synchronised,
+            witness=self.clocks.vouch if config.retention.camera_clocks else nobody,
             batch=config.retention.batch,
             every_s=config.retention.sweep_every,
             on_pass=self._swept,
@@ -286,6 +289,12 @@ class House:
     def _wake(self) -> None:
         if self.mqtt is not None:
             self.mqtt.wake()
+
+    def _clock_heard(self, camera: str, offset_us: int | None) -> None:
+        if offset_us is None:
+            self.clocks.forget(camera)
+        else:
+            self.clocks.hear(camera, offset_us, self.clock.wall_us(), self.clock.monotonic_us())
 
     def _swept(self, report: SweepReport) -> None:
         self.stamper.follow(report.time.retention_us)

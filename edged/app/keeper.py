@@ -30,7 +30,8 @@ log = logging.getLogger(__name__)
 class Keeper:
     """One roster, an assignment for each recorder process.
 
-    `place_known` hears the place and the designations of every camera before its footage is stamped.
+    `place_known` hears the place and the designations of every camera before its footage is stamped;
+    `clock_heard` by how much an adopted camera's clock is ahead of ours, None where it does not tell or is removed.
     """
 
     def __init__(
@@ -40,12 +41,14 @@ class Keeper:
         clock: Clock,
         volumes: Sequence[Volume],
         place_known: Callable[[str, Place, tuple[Designation, ...]], None],
+        clock_heard: Callable[[str, int | None], None],
     ) -> None:
         self._config = config
         self._database = database
         self._clock = clock
         self._volumes = volumes
         self._place_known = place_known
+        self._clock_heard = clock_heard
         self._configured = {camera.id: camera for camera in config.camera}
         self._one_at_a_time = asyncio.Lock()
         self.cameras: tuple[Camera, ...] = ()
@@ -61,6 +64,8 @@ class Keeper:
         """Discovery met a device: enter it, and adopt it where the configuration says so."""
         if not found.camera_id:
             return
+        if any(c.id == found.camera_id and c.state is CameraState.ADOPTED for c in self.cameras):
+            self._clock_heard(found.camera_id, found.clock_offset_us)  # before anything takes time
         await self._database.write(self._enter_found, found, self._clock.wall_us())
         await self._refresh()
 
@@ -73,6 +78,7 @@ class Keeper:
     async def remove(self, camera: str, by: str) -> Camera:
         """Record it no longer. Raises UnknownCamera, CameraHeld."""
         removed = await self._database.write(roster.remove, camera, self._clock.wall_us(), by)
+        self._clock_heard(camera, None)
         await self._refresh()
         return removed
 

@@ -27,7 +27,17 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     explain.add_argument("--camera", metavar="CAMERA")
     explain.add_argument("--at", metavar="TIME", help="with --camera: ISO 8601 with offset")
     explain.set_defaults(call=_explain)
-    for act in (listing, segments, explain):
+    clock = acts.add_parser("clock", help="the clock that deletion asks")
+    clock_acts = clock.add_subparsers(metavar="ACT", required=True)
+    confirm = clock_acts.add_parser(
+        "confirm",
+        help="vouch for this box's clock where no time service does; two people, within an hour",
+        description="The retention clock moves to the wall clock once two different people have confirmed that it is "
+        "right. Compare it with a clock that does not depend on this box. Both words enter the ledger.",
+    )
+    confirm.add_argument("--by", required=True, metavar="PERSON", help="who confirms")
+    confirm.set_defaults(call=_confirm)
+    for act in (listing, segments, explain, confirm):
         add_daemon_options(act, inner=True)
 
 
@@ -78,6 +88,17 @@ def _segments(arguments: argparse.Namespace) -> int:
             for s in answer["segments"]
         ],
     )
+    return 0
+
+
+def _confirm(arguments: argparse.Namespace) -> int:
+    answer = ask(arguments, "POST", "/v1/retention/clock/confirm", body={"by": arguments.by})
+    if arguments.json:
+        print_json(answer)
+    elif answer["complete"]:
+        print(f"retention clock: {answer['at']}, {answer['why']}")
+    else:
+        print(f"the wall clock {answer['wall']} is confirmed by one; {answer['why']}")
     return 0
 
 

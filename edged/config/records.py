@@ -191,6 +191,7 @@ class RetentionConfig(Record):
     grace: Annotated[float, Field(ge=0)] = 3  # whole days past the floor after which a deletion duty is carried out
     sweep_every: Seconds = Field(default=600.0, ge=1, le=86400)
     batch: int = Field(default=500, ge=1, le=5000)  # segments per deleting transaction
+    camera_clocks: bool = True  # whether a majority of the cameras' clocks may vouch for this box's
     rule_packs: Path | None = None  # a folder of rule packs instead of the shipped ones
 
     @field_validator("grace", mode="before")

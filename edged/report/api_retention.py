@@ -15,7 +15,7 @@ from edged.report.rooms import Rooms
 from edged.retain.doom import Grounds
 from edged.retain.explain import Explanation, explain_at, explain_segment
 from edged.retain.holds import Hold, HoldExtension, HoldRequest
-from edged.retain.timekeeping import read_state
+from edged.retain.timekeeping import confirm, read_state, reading
 
 _STATES = {DOOMED: "doomed", MISSING: "missing"}
 _MOST_SEGMENTS = 5000
@@ -29,6 +29,7 @@ def add_routes(app: web.Application, rooms: Rooms) -> None:
     app.router.add_post("/v1/holds/{hold}/extend", handlers.extend)
     app.router.add_post("/v1/holds/{hold}/release", handlers.release)
     app.router.add_get("/v1/retention", handlers.retention)
+    app.router.add_post("/v1/retention/clock/confirm", handlers.confirm)
     app.router.add_get("/v1/retention/explain", handlers.explain)
     app.router.add_get("/v1/segments", handlers.segments)
 
@@ -106,6 +107,19 @@ class _Retention:
                 "warnings": list(
                     rooms.law.decision(rooms.config.site.place, now, rooms.config.site.designations).warnings
                 ),
+            }
+        )
+
+    async def confirm(self, request: web.Request) -> web.Response:
+        body = await read_body(request, texts=("by",))
+        now = reading(self._rooms.clock)
+        time = await self._rooms.database.write(confirm, body["by"], now)
+        return web.json_response(
+            {
+                "wall": print_time(now.wall_us),
+                "complete": time is not None,
+                "at": None if time is None else print_time(time.retention_us),
+                "why": "a second, different person has to confirm within the hour" if time is None else time.why,
             }
         )
 

@@ -3,8 +3,9 @@
 A wall clock can be set, and a dead RTC battery sets it without asking; deleting by it costs evidence. So the retention
 clock moves forward with running time (monotonic, proven), never backward, and is never believed ahead of the wall
 clock. Time nobody saw running, over a power-off or an adjustment of the wall clock, is taken over only when the kernel
-says that a time service disciplines the clock, or while all of it since the last such moment comes to no more than one
-hour. What is not taken over leaves the clock behind: footage is kept longer, never shorter.
+says that a time service disciplines the clock, when a majority of the cameras' clocks or two people vouch for it (see
+`witnesses`), or while all of it since the last such moment comes to no more than one hour. What is not taken over
+leaves the clock behind: footage is kept longer, never shorter.
 
 When a wrong wall clock is put right, footage it has labelled in the meantime was recorded later than its label says.
 A `Correction` tells which labels and by how much at most; their floors are then counted from as much later (I1).
@@ -21,6 +22,7 @@ UNPROVEN_US = HOUR
 BEHIND_US = 5 * MINUTE
 # A step from here on is written to the ledger and makes labels doubtful.
 NOTABLE_US = MINUTE
+A_TIME_SERVICE = "a time service disciplines"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,8 +88,11 @@ def begin(now: Reading, *, ntp: bool, newest_end_us: int | None) -> Advance:
     return Advance(state=state, time=time, event=why, correction=None)
 
 
-def advance(state: RetentionState, now: Reading, *, ntp: bool) -> Advance:
-    """The state after `now`, which is a later reading on the same box. Never moves backward."""
+def advance(state: RetentionState, now: Reading, *, ntp: bool, voucher: str = A_TIME_SERVICE) -> Advance:
+    """The state after `now`, which is a later reading on the same box. Never moves backward.
+
+    `ntp` says whether anybody vouches for the wall clock, `voucher` who: a time service, or one of `witnesses`.
+    """
     last = state.reading
     same_boot = now.boot_id == last.boot_id and now.mono_us >= last.mono_us
     # Since a boot the monotonic clock has counted from zero, so at least its reading has passed since the last tick.
@@ -114,7 +119,9 @@ def advance(state: RetentionState, now: Reading, *, ntp: bool) -> Advance:
     return Advance(
         state=RetentionState(retention_us=retention, reading=now, unproven_us=unproven, doubt_from_us=doubt_from),
         time=RetentionTime(
-            retention_us=retention, trusted=trusted, why=_standing(now.wall_us - retention, trusted=trusted, ntp=ntp)
+            retention_us=retention,
+            trusted=trusted,
+            why=_standing(now.wall_us - retention, trusted=trusted, voucher=voucher if ntp else ""),
         ),
         event=_event(unseen, jumped, same_boot=same_boot),
         correction=correction,
@@ -125,12 +132,12 @@ def _trusted(retention_us: int, wall_us: int) -> bool:
     return retention_us - wall_us <= BEHIND_US
 
 
-def _standing(behind: int, *, trusted: bool, ntp: bool) -> str:
+def _standing(behind: int, *, trusted: bool, voucher: str) -> str:
     if not trusted:
         return f"the wall clock stands {_span(-behind)} before the retention clock; nothing is deleted meanwhile"
     if behind > BEHIND_US:
         return f"runs {_span(behind)} behind the wall clock, which nobody has corroborated"
-    return "runs with the wall clock" + (", which a time service disciplines" if ntp else "")
+    return "runs with the wall clock" + (f", which {voucher}" if voucher else "")
 
 
 def _event(unseen: int, jumped: int, *, same_boot: bool) -> str | None:

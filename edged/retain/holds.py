@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import dataclasses
 import sqlite3
-import unicodedata
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
@@ -21,6 +20,7 @@ from edged.base.errors import Refused
 from edged.retain.disk import SweptVolume, still_there
 from edged.retain.gate import Gate
 from edged.retain.rows import HeldSpan, StoredSegment, doomed_segments, held_by, holds_in_force, set_state
+from edged.retain.witnesses import same_person
 
 # How long a deletion under way is waited for. It stops after the file it is at; only a hanging disk takes longer.
 PATIENCE_S = 5.0
@@ -261,7 +261,7 @@ def release_hold(connection: sqlite3.Connection, hold: str, by: str, now_us: int
     if current.release1_by is None:
         connection.execute("UPDATE hold SET release1_by = ?, release1_us = ? WHERE id = ?", (person, now_us, hold))
         append(connection, now_us, LedgerKind.HOLD_RELEASE_FIRST, {"hold": hold, "by": person})
-    elif _same_person(current.release1_by, person):
+    elif same_person(current.release1_by, person):
         raise ReleaseRefused(
             f"{person} has released {hold} already", hint="a second, different person has to release it"
         )
@@ -312,12 +312,3 @@ def _written(value: str, field: str) -> str:
     if not text:
         raise BadHold(f"{field} is empty", hint="a hold and its release name the case, the letter and the people")
     return text
-
-
-def _same_person(one: str, other: str) -> bool:
-    """Case, width and blanks do not make two people of one."""
-
-    def plain(name: str) -> str:
-        return "".join(unicodedata.normalize("NFKC", name).casefold().split())
-
-    return plain(one) == plain(other)

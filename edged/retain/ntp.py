@@ -1,4 +1,4 @@
-"""Asks the kernel whether something disciplines its clock (adjtimex(2)); the only corroboration so far."""
+"""Asks the kernel whether something disciplines its clock (adjtimex(2))."""
 
 import ctypes
 

@@ -22,14 +22,14 @@ from edged.archive.volumes import Space, free_space
 from edged.base.clock import Clock
 from edged.base.errors import OwnerMustAct
 from edged.law.site import SiteLaw
-from edged.retain.clock import RetentionTime
+from edged.retain.clock import Reading, RetentionTime
 from edged.retain.disk import SweptVolume, look, still_there, unlink
 from edged.retain.doom import Grounds, doom_due, doom_for_space, forget, pairs, sort_doomed
 from edged.retain.gate import Gate
 from edged.retain.holds import spare_doomed
 from edged.retain.raising import count_anew, raise_floors
 from edged.retain.rows import StoredSegment, doomed_segments
-from edged.retain.timekeeping import tick
+from edged.retain.timekeeping import nobody, tick
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,8 @@ class SweepReport:
 
 
 class Sweep:
-    """Owns deletion on `volumes`. `ntp` tells whether the kernel's clock is disciplined, `gate` is shared with Holds.
+    """Owns deletion on `volumes`. `ntp` tells whether the kernel's clock is disciplined and `witness` who else vouches
+    for it; `gate` is shared with Holds.
 
     `batch` is how many segments one deleting transaction takes; `every_s` the pause between passes in seconds;
     `on_pass` hears every report, `space` reads a file system's free bytes. Begin when the journals have been read once.
@@ -83,6 +84,7 @@ class Sweep:
         gate: Gate,
         *,
         ntp: Callable[[], bool],
+        witness: Callable[[Reading], str | None] = nobody,
         batch: int,
         every_s: float,
         on_pass: Callable[[SweepReport], None] = lambda report: None,
@@ -94,6 +96,7 @@ class Sweep:
         self._volumes = {swept.volume.id: swept for swept in volumes}
         self._gate = gate
         self._ntp = ntp
+        self._witness = witness
         self._batch = batch
         self._every_s = every_s
         self._on_pass = on_pass
@@ -109,7 +112,7 @@ class Sweep:
 
     async def one_pass(self) -> SweepReport:
         """One pass, as the module's text tells. Raises GuardRefused."""
-        report = SweepReport(time=await tick(self._database, self._clock, self._ntp))
+        report = SweepReport(time=await tick(self._database, self._clock, self._ntp, self._witness))
         # By the later of both clocks: a duty that has come into force must not wait for a clock that lags.
         at_us = max(report.time.retention_us, self._clock.wall_us())
         report.raised = await raise_floors(self._database, self._law, at_us)

@@ -4,24 +4,70 @@ import dataclasses
 import json
 import sqlite3
 from collections.abc import Callable
+from typing import Any
 
 from edged.archive.database import Database
 from edged.archive.ledger import LedgerKind, append
 from edged.base.clock import Clock
 from edged.base.spans import Span
-from edged.retain.clock import Advance, Correction, Reading, RetentionState, RetentionTime, advance, begin
+from edged.retain.clock import (
+    A_TIME_SERVICE,
+    Advance,
+    Correction,
+    Reading,
+    RetentionState,
+    RetentionTime,
+    advance,
+    begin,
+)
+from edged.retain.witnesses import ConfirmationRefused, second_person
 
 _STATE = "retention_clock"  # meta: what the table of that name has no column for
+_CONFIRMATION = "retention_confirmation"  # meta: the first of two people who confirm the wall clock
 _CORRECTION = "retention_correction"  # meta: labels whose footage still has to be counted anew
 
 
-async def tick(database: Database, clock: Clock, ntp: Callable[[], bool]) -> RetentionTime:
+def nobody(now: Reading) -> str | None:
+    """No witness but the kernel."""
+    return None
+
+
+async def tick(
+    database: Database, clock: Clock, ntp: Callable[[], bool], witness: Callable[[Reading], str | None] = nobody
+) -> RetentionTime:
     """Move the retention clock to now, durably, and tell how it stands.
 
+    `ntp` is the kernel's word; where it has none, `witness` says who else vouches for the wall clock, or None.
     Call it only once the journals have been read into the index: a still empty index begins at the wall clock.
     """
-    now = Reading(wall_us=clock.wall_us(), mono_us=clock.monotonic_us(), boot_id=clock.boot_id())
-    return await database.write(_tick, now, ntp())
+    now = reading(clock)
+    return await database.write(_tick, now, A_TIME_SERVICE if ntp() else witness(now))
+
+
+def reading(clock: Clock) -> Reading:
+    """Both clocks now."""
+    return Reading(wall_us=clock.wall_us(), mono_us=clock.monotonic_us(), boot_id=clock.boot_id())
+
+
+def confirm(connection: sqlite3.Connection, by: str, now: Reading) -> RetentionTime | None:
+    """One person confirms that the wall clock of `now` is right, within the caller's transaction.
+
+    None where this was the first; the second, somebody else and soon after, moves the retention clock to it.
+    Raises ConfirmationRefused. Each word is a ledger entry.
+    """
+    person = " ".join(by.split())
+    if not person:
+        raise ConfirmationRefused("nobody is named", hint="say who confirms the clock: --by NAME")
+    first: dict[str, Any] | None = _get(connection, _CONFIRMATION)
+    complete = second_person(first, person, now)
+    body = {"event": f"{person} confirmed the wall clock", "by": person, "first": None, **dataclasses.asdict(now)}
+    if first is None or not complete:
+        _put(connection, _CONFIRMATION, {"by": person, **dataclasses.asdict(now)})
+        append(connection, now.wall_us, LedgerKind.CLOCK_EVENT, body)
+        return None
+    connection.execute("DELETE FROM meta WHERE key = ?", (_CONFIRMATION,))
+    append(connection, now.wall_us, LedgerKind.CLOCK_EVENT, body | {"first": first["by"]})
+    return _tick(connection, now, f"{first['by']} and {person} have confirmed")
 
 
 def read_state(connection: sqlite3.Connection) -> RetentionState | None:
@@ -48,21 +94,22 @@ def correction_done(connection: sqlite3.Connection) -> None:
     connection.execute("DELETE FROM meta WHERE key = ?", (_CORRECTION,))
 
 
-def _tick(connection: sqlite3.Connection, now: Reading, ntp: bool) -> RetentionTime:
+def _tick(connection: sqlite3.Connection, now: Reading, voucher: str | None) -> RetentionTime:
     before = read_state(connection)
     if before is None:
         # Two full scans, once in the life of an index: coverage also remembers what has been deleted.
         row = connection.execute(
             "SELECT max(end_us) AS newest FROM (SELECT end_us FROM segment UNION ALL SELECT end_us FROM coverage)"
         ).fetchone()
-        step = begin(now, ntp=ntp, newest_end_us=row["newest"])
+        step = begin(now, ntp=voucher == A_TIME_SERVICE, newest_end_us=row["newest"])
     else:
-        step = advance(before, now, ntp=ntp)
+        step = advance(before, now, ntp=voucher is not None, voucher=voucher or "")
     _store(connection, step)
     if step.event is not None:
         body = {
             "event": step.event,
-            "ntp": ntp,
+            "ntp": voucher == A_TIME_SERVICE,
+            "voucher": voucher,
             "retention_before_us": None if before is None else before.retention_us,
             "wall_before_us": None if before is None else before.reading.wall_us,
             "retention_us": step.state.retention_us,
@@ -90,13 +137,13 @@ def _store(connection: sqlite3.Connection, step: Advance) -> None:
     _put(connection, _CORRECTION, {"from_us": labels.start_us, "to_us": labels.end_us, "shift_us": shift_us})
 
 
-def _get(connection: sqlite3.Connection, key: str) -> dict[str, int] | None:
+def _get(connection: sqlite3.Connection, key: str) -> dict[str, Any] | None:
     row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-    value: dict[str, int] | None = None if row is None else json.loads(row["value"])
+    value: dict[str, Any] | None = None if row is None else json.loads(row["value"])
     return value
 
 
-def _put(connection: sqlite3.Connection, key: str, value: dict[str, int]) -> None:
+def _put(connection: sqlite3.Connection, key: str, value: dict[str, Any]) -> None:
     connection.execute(
         "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
         (key, json.dumps(value, sort_keys=True)),

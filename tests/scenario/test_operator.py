@@ -68,6 +68,25 @@ async def test_an_operators_day(tmp_path: Path) -> None:
                 *("--document", "41", "--by", "first officer"),
             )
             assert hold["segments"] >= 1
+            wider = await asyncio.to_thread(
+                box.edged,
+                "holds",
+                "extend",
+                hold["id"],
+                "--camera",
+                second,
+                "--document",
+                "42",
+                "--by",
+                "first officer",
+            )
+            assert wider["cameras"] == [first, second]
+            linked = Path(str(segment["file"]).replace("/segments/", f"/held/{hold['id']}/segments/"))
+            await until(lambda: linked.exists() and linked.samefile(segment["file"]), "held footage has a second name")
+            confirm = ("retention", "clock", "confirm", "--by")
+            assert not (await asyncio.to_thread(box.edged, *confirm, "first officer"))["complete"]
+            await asyncio.to_thread(box.edged, *confirm, "First Officer", expect=(4,))
+            assert (await asyncio.to_thread(box.edged, *confirm, "second officer"))["complete"]
             # A held camera is not removed, and one person does not release.
             await asyncio.to_thread(box.edged, "cameras", "remove", first, "--by", "x", expect=(4,))
             await asyncio.to_thread(box.edged, "holds", "release", hold["id"], "--by", "first officer")
