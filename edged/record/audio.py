@@ -5,6 +5,7 @@ Audio never harms the video beside it: nothing here raises, and what cannot be u
 
 from typing import Protocol
 
+from edged.base.clock import SECOND
 from edged.record import rtp
 from edged.record.bits import Bits
 from edged.record.errors import BadStream
@@ -15,6 +16,7 @@ from edged.record.sdp import AudioTrack, Codec
 
 AAC_FRAME = 1024  # samples (ISO/IEC 14496-3, 4.5.1.1: frameLengthFlag 0)
 FRAMES_LIMIT = 256  # of one packet: five seconds of AAC; cameras send one to four
+FRAMES_A_SECOND = 5000  # fifty times what a camera sends, so that what a stalled network held back is taken too
 FRAME_LIMIT = 32 * 1024  # bytes of an AAC frame; 8 channels need at most 6144
 _RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
 _NONE = -1
@@ -47,6 +49,8 @@ class AudioReceiver:
         self._source = _NONE
         self._fragments = b""  # of one AAC frame that several packets carry
         self._wanted = 0  # its size
+        self._since_us = 0
+        self._heard = 0  # frames since then
         self._frame_ticks = AAC_FRAME
         if track.codec is Codec.AAC and track.config:
             _, rate, _ = _read_config(track.config)
@@ -65,6 +69,12 @@ class AudioReceiver:
         self.packets += 1
         if at >= stop:
             return
+        if mono_us - self._since_us >= SECOND:
+            self._since_us, self._heard = mono_us, 0
+        if self._heard >= FRAMES_A_SECOND:
+            self._on_quirk(Quirk.AUDIO_UNUSABLE)
+            return
+        self._heard += 1
         payload = bytes(data[at:stop])
         if self._track.codec is not Codec.AAC:
             self._on_sound(timestamp, len(payload) // self._track.channels, payload, mono_us)
@@ -95,6 +105,7 @@ class AudioReceiver:
         count = header_bits // header_size if header_size else 0
         if not 0 < count <= FRAMES_LIMIT or at >= len(payload):
             raise BadStream("the camera sends AAC without the headers it announced")
+        self._heard += count
         bits = Bits(payload[2:at], "AAC packet")
         for index in range(count):
             size = bits.take(track.size_length)
