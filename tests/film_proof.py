@@ -24,6 +24,17 @@ def prove(file: Path, fact: SegmentSealed) -> None:
     prove_by_ffprobe(file, fact)
 
 
+def prove_torn(file: Path, fact: SegmentSealed) -> None:
+    """Of a file whose journal line admits lost packets: every access unit is there, and a decoder gets through."""
+    with av.open(str(file)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+        assert len(packets) == fact.frames, f"{file.name}: {len(packets)} units, the journal says {fact.frames}"
+        assert packets[0].is_keyframe, f"{file.name} does not begin on a keyframe"
+    with av.open(str(file)) as container:
+        pictures = sum(1 for _ in container.decode(video=0))
+    assert 0 < pictures <= fact.frames, f"{file.name}: {pictures} pictures of {fact.frames} units"
+
+
 def prove_by_ffprobe(file: Path, fact: SegmentSealed) -> None:
     """ffprobe reads every frame without a word of complaint, and counts as many."""
     if shutil.which("ffprobe") is None:
