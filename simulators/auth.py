@@ -1,4 +1,5 @@
-"""What a camera asks of its callers: HTTP digest (RFC 7616 with MD5, as cameras in the field do) and WS-Security.
+"""What a camera asks of its callers: HTTP digest (RFC 7616; with MD5 as most cameras in the field, or SHA-256), HTTP
+basic (RFC 7617) and WS-Security.
 
 Decides only: the time is an argument, and nothing here touches a socket.
 """
@@ -41,25 +42,36 @@ class Account:
 
 @dataclass(slots=True)
 class DigestGate:
-    """HTTP digest on the server's side, shared by RTSP and the SOAP endpoint.
+    """HTTP authentication on the server's side, shared by RTSP and the SOAP endpoint.
 
-    `nonce_lifetime_us` is how long a nonce is taken, None for as long as it is remembered.
+    `nonce_lifetime_us` is how long a nonce is taken, None for as long as it is remembered. `schemes` are offered in
+    this order, and each of them is taken: MD5 and SHA-256 (both digest) and basic.
     """
 
     account: Account
     realm: str
     draw: random.Random
     nonce_lifetime_us: int | None = None
+    schemes: tuple[str, ...] = ("MD5",)
     _issued: dict[str, int] = field(default_factory=dict)
 
     def challenge(self, now_us: int, *, stale: bool = False) -> str:
-        """A WWW-Authenticate value with a fresh nonce."""
+        """The first WWW-Authenticate value, with a fresh nonce."""
+        return self.challenges(now_us, stale=stale)[0]
+
+    def challenges(self, now_us: int, *, stale: bool = False) -> tuple[str, ...]:
+        """A WWW-Authenticate value for each scheme, with one fresh nonce."""
         nonce = self.draw.randbytes(16).hex()
         self._issued[nonce] = now_us
         while len(self._issued) > _NONCES_KEPT:
             del self._issued[next(iter(self._issued))]
         suffix = ", stale=true" if stale else ""
-        return f'Digest realm="{self.realm}", qop="auth", nonce="{nonce}", algorithm=MD5{suffix}'
+        return tuple(
+            f'Basic realm="{self.realm}"'
+            if scheme == "basic"
+            else f'Digest realm="{self.realm}", qop="auth", nonce="{nonce}", algorithm={scheme}{suffix}'
+            for scheme in self.schemes
+        )
 
     def check(self, header: str | None, method: str, uri: str, now_us: int) -> Verdict:
         """Judge an Authorization header for this method and request URI; qop may be left out (RFC 2069 clients)."""
@@ -68,18 +80,29 @@ class DigestGate:
         if header is None:
             return Verdict.MISSING
         scheme, _, rest = header.partition(" ")
+        if scheme.lower() == "basic" and "basic" in self.schemes:
+            return self._check_basic(rest.strip())
         if scheme.lower() != "digest":
             return Verdict.WRONG
+        return self._check_digest(rest, method, uri, now_us)
+
+    def _check_basic(self, credentials: str) -> Verdict:
+        wanted = base64.b64encode(f"{self.account.username}:{self.account.password}".encode()).decode()
+        return Verdict.OK if hmac.compare_digest(wanted.encode(), credentials.encode()) else Verdict.WRONG
+
+    def _check_digest(self, rest: str, method: str, uri: str, now_us: int) -> Verdict:
         given = {name.lower(): quoted or bare for name, quoted, bare in _PAIR.findall(rest)}
         nonce, qop = given.get("nonce", ""), given.get("qop")
         if given.get("username") != self.account.username or given.get("realm") != self.realm:
             return Verdict.WRONG
-        if qop not in (None, "auth"):
+        algorithm = given.get("algorithm", "MD5").upper()
+        if qop not in (None, "auth") or algorithm not in self.schemes:
             return Verdict.WRONG
-        a1 = _md5(f"{self.account.username}:{self.realm}:{self.account.password}")
-        a2 = _md5(f"{method}:{uri}")  # of the URI that was requested: a header signed for another one does not fit
+        digest = _HASHES[algorithm]
+        a1 = digest(f"{self.account.username}:{self.realm}:{self.account.password}")
+        a2 = digest(f"{method}:{uri}")  # of the URI that was requested: a header signed for another one does not fit
         middle = nonce if qop is None else f"{nonce}:{given.get('nc')}:{given.get('cnonce')}:{qop}"
-        if not hmac.compare_digest(_md5(f"{a1}:{middle}:{a2}"), given.get("response", "")):
+        if not hmac.compare_digest(digest(f"{a1}:{middle}:{a2}"), given.get("response", "")):
             return Verdict.WRONG
         issued_us = self._issued.get(nonce)
         if issued_us is None:
@@ -137,3 +160,18 @@ class TokenGate:
 
 def _md5(text: str) -> str:
     return hashlib.md5(text.encode()).hexdigest()
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+_HASHES = {"MD5": _md5, "SHA-256": _sha256}
+# What `--auth` can ask for, and the schemes it means; `any` as cameras that leave the choice to the client.
+AUTH_SCHEMES: dict[str, tuple[str, ...]] = {
+    "digest": ("MD5",),
+    "digest-sha256": ("SHA-256",),
+    "basic": ("basic",),
+    "any": ("SHA-256", "MD5", "basic"),
+    "none": (),
+}

@@ -7,27 +7,32 @@ frame counter (it films from start to end of the fleet), and the account of what
 import asyncio
 import ipaddress
 import random
-import socket
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from simulators.auth import Account, DigestGate, TokenGate
-from simulators.clip import Clip
+from simulators.auth import AUTH_SCHEMES, Account, DigestGate, TokenGate
+from simulators.clip import Clip, make_clip, other_size
 from simulators.feed import Feed
+from simulators.listen import listen
+from simulators.mischief import FaultError, Mischief
 from simulators.onvif import DEVICE, Facts, Identity, Whereabouts
 from simulators.onvif_server import OnvifEndpoint
-from simulators.options import ONVIF_PORT, RTSP_PORT, FleetOptions
+from simulators.options import ONVIF_PORT, RTSP_PORT, RTSPS_PORT, TRANSPORTS, FleetOptions
 from simulators.packets import CLOCK_RATE_HZ
 from simulators.rtsp import RtspConnection
 from simulators.rtsp_session import RtspState
+from simulators.sound import Sound
 from simulators.wsd import GROUP, PORT, Probe, Responder, bye, hello, matches, probe_matches, read_probe
 
+if TYPE_CHECKING:
+    from simulators.tls import Authority
+
+__all__ = ["Camera", "FaultError", "Timebase"]
+
+_PHASE_STEP_MS = 7  # shares no factor with the usual frame intervals
 _LONGEST_PROBE_DELAY_S = 0.1  # answers are spread a little, as WS-Discovery section 5.3 asks, but tests do not wait
-
-
-class FaultError(ValueError):
-    """A fault that cannot be inflicted as asked; the message says why and what would do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,8 @@ class Camera:
         timebase: Timebase,
         draw: random.Random,
         find_address: Callable[[str | None], str],
+        sound: Sound | None = None,
+        authority: "Authority | None" = None,
     ) -> None:
         self.identity = identity
         self._options = options
@@ -66,16 +73,32 @@ class Camera:
         self._draw = draw
         self._find_address = find_address
         self._password_changed = False
-        self._account = Account(options.username if options.auth == "digest" else None, options.password)
+        self._authority = authority
+        self._certificate: Path | None = None
+        self._film = clip
+        self._account = Account(options.username if options.auth != "none" else None, options.password)
         # Cameras of a fleet film in turn within a frame's time, so that not all of them send in the same instant.
-        phase_us = number % 4 * 250_000 // options.fps
+        if options.pacing == "spread":  # every millisecond of a frame's time is somebody's
+            phase_us = number * _PHASE_STEP_MS % max(1, 1000 // options.fps) * 1000
+        else:
+            phase_us = number % 4 * 250_000 // options.fps
         # Losses draw from a source of their own: what clients ask must not change which packets are lost.
-        self.feed = Feed(clip, number, timebase.wall_us + phase_us, random.Random(draw.getrandbits(64)))
+        self.feed = Feed(
+            clip,
+            number,
+            timebase.wall_us + phase_us,
+            random.Random(draw.getrandbits(64)),
+            sound=sound,
+            metadata=options.metadata,
+        )
+        self.mischief = Mischief(random.Random(draw.getrandbits(64)), set(options.quirks))
         lifetime = options.nonce_lifetime
         lifetime_us = None if lifetime is None else int(lifetime * 1e6)
         self._rtsp = RtspState(
             feed=self.feed,
-            gate=DigestGate(self._account, f"stream {identity.serial}", draw, lifetime_us),
+            gate=DigestGate(
+                self._account, f"stream {identity.serial}", draw, lifetime_us, AUTH_SCHEMES[options.auth] or ("MD5",)
+            ),
             draw=draw,
             now_us=timebase.now_us,
             clock_offset_us=round(options.clock_offset * 1e6),
@@ -83,6 +106,10 @@ class Camera:
             max_behind_bytes=options.max_behind_bytes,
             on_play=self._keep_ticking,
             name=identity.name,
+            mischief=self.mischief,
+            served=TRANSPORTS[options.transport],
+            slots=options.slots,
+            spread=options.pacing == "spread",
         )
         self._connections: set[RtspConnection] = set()
         self._onvif = OnvifEndpoint(
@@ -94,6 +121,8 @@ class Camera:
         )
         self._where = Whereabouts(address, 0, 0)
         self._server: asyncio.Server | None = None
+        self._secure_server: asyncio.Server | None = None
+        self._secure_port = 0
         self._responder: Responder | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._shown = -1
@@ -117,6 +146,11 @@ class Camera:
         return self._where.stream("main")
 
     @property
+    def rtsps_url(self) -> str | None:
+        """The main stream over TLS, or None where it is not served."""
+        return f"rtsps://{self.address}:{self._secure_port}/main" if self._authority is not None else None
+
+    @property
     def onvif_url(self) -> str | None:
         """The device service, or None for a camera without ONVIF."""
         return self._where.service(DEVICE) if self._options.onvif else None
@@ -128,13 +162,16 @@ class Camera:
 
     def card(self) -> dict[str, Any]:
         """Who and where the camera is, as announced when a fleet is ready."""
-        return {
+        card: dict[str, Any] = {
             "name": self.name,
             "serial": self.identity.serial,
             "endpoint_reference": self.identity.endpoint_reference,
             "onvif": self.onvif_url,
             "rtsp": self.rtsp_url,
         }
+        if self._authority is not None:
+            card |= {"rtsps": self.rtsps_url, "certificate": str(self._certificate), "ca": str(self._authority.ca)}
+        return card
 
     def stats(self) -> dict[str, Any]:
         """The card, the faults active, and what each PLAY session was sent, in order."""
@@ -146,6 +183,8 @@ class Camera:
             "sessions_open": sum(connection.playing for connection in self._connections),
             "slow_clients_dropped": self._rtsp.slow_clients,
             "session_timeouts": self._rtsp.timeouts,
+            "slots_taken": self._rtsp.slots_taken(),
+            "slots_refused": self._rtsp.slots_refused,
             "sessions": [asdict(record) for record in self._rtsp.records],
         }
 
@@ -159,7 +198,7 @@ class Camera:
             (bool(feed.drop_share), f"dropping {feed.drop_share * 100:g} %"),
             (bool(feed.jump_ticks), f"jumped {feed.jump_ticks / CLOCK_RATE_HZ:g} s"),
         )
-        return [text for active, text in told if active]
+        return [text for active, text in told if active] + self.mischief.told()
 
     # faults
 
@@ -204,7 +243,7 @@ class Camera:
         target = self._find_address(address)
         try:
             ipaddress.IPv4Address(target)
-            _listen(target, 0).close()
+            listen(target, 0).close()
         except (ValueError, OSError) as error:
             raise FaultError(f"cannot move {self.name} to {target!r}: not an IPv4 address of this machine") from error
         async with self._changing:
@@ -223,6 +262,22 @@ class Camera:
         if not -1e6 <= seconds <= 1e6 or not seconds:
             raise FaultError(f"cannot jump by {seconds:g} s: want -1000000 to 1000000, and not 0")
         self.feed.jump_ticks += round(seconds * CLOCK_RATE_HZ)
+
+    async def change_ssrc(self) -> None:
+        """Every stream under way goes on as another synchronization source."""
+        for session in list(self._rtsp.open):
+            for track in session.tracks.values():
+                track.change_ssrc()
+
+    async def change_parameters(self) -> None:
+        """From the next keyframe on film in another size, with other parameter sets; the second time, back again.
+
+        Raises ClipError where the encoder cannot make the film at this bit rate.
+        """
+        film = self._film
+        if self.feed.clip is film:
+            film = await asyncio.to_thread(make_clip, other_size(film.spec))
+        self.feed.switch(film, self.feed.newest(self._timebase.now_us()) + 1)
 
     # on and off the network
 
@@ -258,14 +313,16 @@ class Camera:
             return
         loop = asyncio.get_running_loop()
         address = self._where.address
-        sock = _listen(address, self._where.rtsp_port or RTSP_PORT)
+        sock = listen(address, self._where.rtsp_port or RTSP_PORT)
         rtsp_port = sock.getsockname()[1]
         self._rtsp.powered = True
         self._server = await loop.create_server(lambda: RtspConnection(self._rtsp, self._connections), sock=sock)
         self._where = Whereabouts(address, self._where.onvif_port, rtsp_port)
+        if self._authority is not None:
+            await self._join_secure(self._authority)
         if not self._options.onvif:
             return
-        sock = _listen(address, self._where.onvif_port or ONVIF_PORT)
+        sock = listen(address, self._where.onvif_port or ONVIF_PORT)
         self._where = Whereabouts(address, sock.getsockname()[1], rtsp_port)
         await self._onvif.start(sock)
         # Who has the usual RTSP port owns the address. Two fleets on one address would steal each other's unicast
@@ -278,7 +335,18 @@ class Camera:
         if self._options.multicast:
             self._responder.send(hello(self.identity, self._where.service(DEVICE)), (GROUP, PORT))
 
+    async def _join_secure(self, authority: "Authority") -> None:
+        self._certificate, context = authority.certify(self.address)
+        sock = listen(self.address, self._secure_port or RTSPS_PORT)
+        self._secure_port = sock.getsockname()[1]
+        self._secure_server = await asyncio.get_running_loop().create_server(
+            lambda: RtspConnection(self._rtsp, self._connections, secure=True), sock=sock, ssl=context
+        )
+
     async def _leave(self) -> None:
+        secure, self._secure_server = self._secure_server, None
+        if secure is not None:
+            secure.close()
         server, self._server = self._server, None
         responder, self._responder = self._responder, None
         self._rtsp.powered = False
@@ -323,24 +391,5 @@ class Camera:
             for connection in playing:
                 connection.send_frame(counter)
         for connection in playing:
-            connection.send_report(now_us)
+            connection.send_rest(now_us)
         self._wait_for(self._shown + 1)
-
-
-def _listen(address: str, port: int) -> socket.socket:
-    """A listening socket at this address: on this port, or on any where it is taken. Raises OSError."""
-    for wanted in (port, 0):
-        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        try:
-            sock.setblocking(False)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.bind((address, wanted))
-            sock.listen(128)
-        except OSError as error:
-            sock.close()
-            cause = error
-        else:
-            return sock
-    raise OSError(
-        cause.errno, f"cannot listen at {address}: {cause.strerror}; the subnet must be this machine's own"
-    ) from cause

@@ -17,9 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from simulators.camera import Camera, FaultError
+from simulators.clip import ClipError
 from simulators.fleet import Fleet
+from simulators.mischief import Mischief
 from simulators.options import OptionError
 
+_VALUES_HELP = (
+    "password NEW | drop PERCENT | reorder PERCENT | duplicate PERCENT | delay MS | jump SECONDS | move [ADDRESS]"
+    " | redirect URL, CAMERA or off | quirk NAME | unquirk NAME"
+)
 _LONGEST_LINE = 64 * 1024
 _PATIENCE_S = 10.0
 
@@ -45,13 +51,22 @@ _PLAIN: dict[str, Callable[[Camera], Awaitable[None]]] = {
     "resume": Camera.resume,
     "refuse": Camera.refuse,
     "accept": Camera.accept,
+    "ssrc-change": Camera.change_ssrc,
+    "params-change": Camera.change_parameters,
 }
 _VALUED: dict[str, tuple[str, Callable[[Camera, str], Awaitable[None]]]] = {
     "password": ("the new password", lambda camera, value: camera.change_password(value)),
     "drop": ("a percentage", lambda camera, value: camera.drop(_number(value))),
     "jump": ("seconds", lambda camera, value: camera.jump(_number(value))),
 }
-FAULTS = (*_PLAIN, *_VALUED, "move")
+_MISCHIEF: dict[str, tuple[str, Callable[[Mischief, str], None]]] = {
+    "reorder": ("a percentage", lambda mischief, value: mischief.set_share("reorder", _number(value))),
+    "duplicate": ("a percentage", lambda mischief, value: mischief.set_share("duplicate", _number(value))),
+    "delay": ("milliseconds", lambda mischief, value: mischief.set_delay(_number(value))),
+    "quirk": ("the name of a quirk", Mischief.add_quirk),
+    "unquirk": ("the name of a quirk", Mischief.remove_quirk),
+}
+FAULTS = (*_PLAIN, *_VALUED, *_MISCHIEF, "move", "redirect")
 
 
 async def inflict(fleet: Fleet, camera_name: str, fault: str, value: str | None) -> Camera:
@@ -66,11 +81,27 @@ async def inflict(fleet: Fleet, camera_name: str, fault: str, value: str | None)
         if value is None:
             raise FaultError(f"{fault} needs {wanted}")
         await act(camera, value)
+    elif fault in _MISCHIEF:
+        wanted, change = _MISCHIEF[fault]
+        if value is None:
+            raise FaultError(f"{fault} needs {wanted}")
+        change(camera.mischief, value)
+    elif fault == "redirect":
+        camera.mischief.redirect_to = _find_target(fleet, value)
     elif fault == "move":
         await camera.move(value)
     else:
         raise FaultError(f"no fault is called {fault!r}: there are {', '.join(FAULTS)}")
     return camera
+
+
+def _find_target(fleet: Fleet, value: str | None) -> str | None:
+    """Where a redirect leads: a URL, a camera of the fleet, or nowhere."""
+    if value is None:
+        raise FaultError("redirect needs a URL, the name of a camera, or off")
+    if value == "off":
+        return None
+    return value if "://" in value else fleet.camera(value).rtsp_url
 
 
 async def obey(fleet: Fleet, line: bytes) -> dict[str, Any]:
@@ -92,7 +123,7 @@ async def obey(fleet: Fleet, line: bytes) -> dict[str, Any]:
                 raise FaultError(f"no command is called {other!r}: there are fault and stats")
     except json.JSONDecodeError as error:
         return {"error": f"not JSON: {error}"}
-    except FaultError as error:
+    except (FaultError, ClipError) as error:
         return {"error": str(error)}
 
 
@@ -182,7 +213,7 @@ def main_fault(argv: list[str]) -> int:
     parser.add_argument("--control", required=True, metavar="ADDRESS", help="HOST:PORT or path, as the fleet told it")
     parser.add_argument("camera", help="cam-1 and so on")
     parser.add_argument("fault", help=", ".join(FAULTS))
-    parser.add_argument("value", nargs="?", help="password NEW | drop PERCENT | jump SECONDS | move [ADDRESS]")
+    parser.add_argument("value", nargs="?", help=_VALUES_HELP)
     asked = parser.parse_args(argv)
     order = {"do": "fault", "camera": asked.camera, "fault": asked.fault, "value": asked.value}
     return _tell(asked.control, order)

@@ -9,14 +9,19 @@ import asyncio
 import random
 import time
 from contextlib import AsyncExitStack
-from typing import Any, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 from simulators.camera import Camera, FaultError, Timebase
 from simulators.clip import make_clip
 from simulators.onvif import Identity
 from simulators.options import FleetOptions
+from simulators.sound import make_sound
 from simulators.wsd import MulticastEar, read_probe
+
+if TYPE_CHECKING:
+    from simulators.tls import Authority
 
 
 class Fleet:
@@ -28,6 +33,8 @@ class Fleet:
     def __init__(self, options: FleetOptions | None = None, **asked: Any) -> None:
         self.options = options if options is not None else FleetOptions(**asked)
         self.cameras: list[Camera] = []
+        self.ca: Path | None = None
+        """The certificate (PEM) all cameras' own are signed with, where the fleet speaks TLS."""
         self._house = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -55,6 +62,8 @@ class Fleet:
     async def _open(self) -> None:
         options = self.options
         clip = await asyncio.to_thread(make_clip, options.film)
+        sound = await asyncio.to_thread(make_sound, options.audio)
+        authority = self._make_authority() if options.tls else None
         seed = random.SystemRandom().getrandbits(32) if options.seed is None else options.seed
         timebase = Timebase(time.time_ns() // 1000, asyncio.get_running_loop().time())
         addresses = options.addresses()
@@ -69,6 +78,8 @@ class Fleet:
                 timebase,
                 draw,
                 self._find_address,
+                sound,
+                authority,
             )
             self._house.push_async_callback(camera.stop)
             await camera.start()
@@ -78,6 +89,15 @@ class Fleet:
                 lambda: MulticastEar(self._heard), sock=MulticastEar.open_socket(options.interface)
             )
             self._house.callback(transport.close)
+
+    def _make_authority(self) -> "Authority":
+        # Only here: cryptography is no dependency of a fleet without TLS.
+        from simulators.tls import Authority
+
+        authority = Authority()
+        self._house.callback(authority.close)
+        self.ca = authority.ca
+        return authority
 
     def _heard(self, datagram: bytes, sender: Any) -> None:
         probe = read_probe(datagram)

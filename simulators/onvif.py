@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
 from simulators.clip import ClipSpec
-from simulators.rtsp import STREAMS
+from simulators.rtsp_paths import STREAMS
 from simulators.soap import SCHEMA, SoapFault, reply, split_tag
 
 DEVICE = "http://www.onvif.org/ver10/device/wsdl"
@@ -29,6 +29,7 @@ _VERSIONS = {DEVICE: (21, 12), MEDIA: (21, 12), MEDIA2: (21, 12)}
 PRE_AUTH = frozenset(
     ("GetSystemDateAndTime", "GetServices", "GetCapabilities", "GetServiceCapabilities", "GetHostname")
 )
+_ENCODINGS = {"h264": "H264", "h265": "H265", "mjpeg": "JPEG"}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -176,15 +177,31 @@ def _profiles(_: ElementTree.Element, facts: Facts) -> str:
         f'<trt:Profiles token="{stream}" fixed="true"><tt:Name>{stream}</tt:Name>'
         '<tt:VideoSourceConfiguration token="source-config"><tt:Name>source</tt:Name>'
         f"<tt:UseCount>2</tt:UseCount><tt:SourceToken>source</tt:SourceToken>{_bounds(spec)}"
-        f'</tt:VideoSourceConfiguration><tt:VideoEncoderConfiguration token="encoder-{stream}">'
-        f"<tt:Name>{stream}</tt:Name><tt:UseCount>1</tt:UseCount><tt:Encoding>H264</tt:Encoding>"
+        f"</tt:VideoSourceConfiguration>{_encoder(spec, stream)}</trt:Profiles>"
+        for stream in STREAMS
+    )
+
+
+def _encoder(spec: ClipSpec, stream: str) -> str:
+    """The encoder in the words of the first media service, which has none for H.265 and leaves it out."""
+    if spec.codec == "h265":
+        return ""
+    h264 = (
+        f"<tt:H264><tt:GovLength>{spec.gop}</tt:GovLength><tt:H264Profile>{_profile(spec)}</tt:H264Profile></tt:H264>"
+    )
+    return (
+        f'<tt:VideoEncoderConfiguration token="encoder-{stream}">'
+        f"<tt:Name>{stream}</tt:Name><tt:UseCount>1</tt:UseCount><tt:Encoding>{_ENCODINGS[spec.codec]}</tt:Encoding>"
         f"{_resolution(spec)}<tt:Quality>5</tt:Quality><tt:RateControl>"
         f"<tt:FrameRateLimit>{spec.fps}</tt:FrameRateLimit><tt:EncodingInterval>1</tt:EncodingInterval>"
         f"<tt:BitrateLimit>{spec.bitrate // 1000}</tt:BitrateLimit></tt:RateControl>"
-        f"<tt:H264><tt:GovLength>{spec.gop}</tt:GovLength><tt:H264Profile>Baseline</tt:H264Profile></tt:H264>"
-        f"{_MULTICAST}<tt:SessionTimeout>PT60S</tt:SessionTimeout></tt:VideoEncoderConfiguration></trt:Profiles>"
-        for stream in STREAMS
+        f"{h264 if spec.codec == 'h264' else ''}"
+        f"{_MULTICAST}<tt:SessionTimeout>PT60S</tt:SessionTimeout></tt:VideoEncoderConfiguration>"
     )
+
+
+def _profile(spec: ClipSpec) -> str:
+    return "Main" if spec.bframes or spec.codec == "h265" else "Baseline"
 
 
 def _video_sources(_: ElementTree.Element, facts: Facts) -> str:
@@ -220,11 +237,13 @@ def _profiles2(request: ElementTree.Element, facts: Facts) -> str:
         '<tr2:VideoSource token="source-config"><tt:Name>source</tt:Name><tt:UseCount>2</tt:UseCount>'
         f"<tt:SourceToken>source</tt:SourceToken>{_bounds(spec)}</tr2:VideoSource>"
     )
+    described = "" if spec.codec == "mjpeg" else f' GovLength="{spec.gop}" Profile="{_profile(spec)}"'
     parts = []
     for stream in streams:
         encoder = (
-            f'<tr2:VideoEncoder token="encoder-{stream}" GovLength="{spec.gop}" Profile="Baseline">'
-            f"<tt:Name>{stream}</tt:Name><tt:UseCount>1</tt:UseCount><tt:Encoding>H264</tt:Encoding>"
+            f'<tr2:VideoEncoder token="encoder-{stream}"{described}>'
+            f"<tt:Name>{stream}</tt:Name><tt:UseCount>1</tt:UseCount>"
+            f"<tt:Encoding>{_ENCODINGS[spec.codec]}</tt:Encoding>"
             f"{_resolution(spec)}<tt:RateControl><tt:FrameRateLimit>{spec.fps}</tt:FrameRateLimit>"
             f"<tt:BitrateLimit>{spec.bitrate // 1000}</tt:BitrateLimit></tt:RateControl>"
             "<tt:Quality>5</tt:Quality></tr2:VideoEncoder>"

@@ -5,11 +5,17 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from simulators.auth import AUTH_SCHEMES
 from simulators.clip import ClipSpec
+from simulators.mischief import QUIRKS
 from simulators.onvif_server import AUTH_KINDS
+from simulators.sound import SOUNDS
 
 RTSP_PORT = 10554  # fixed, so that a camera is where it was after a restart; any other where it is taken
+RTSPS_PORT = 10322
 ONVIF_PORT = 10080
+TRANSPORTS = {"tcp": ("tcp",), "udp": ("udp",), "both": ("tcp", "udp")}
+PACINGS = ("burst", "spread")
 
 
 class OptionError(ValueError):
@@ -19,6 +25,10 @@ class OptionError(ValueError):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetOptions:
     """A fleet as asked for. `bitrate` in bit/s or like `500k`, `4M`; `size` like `640x360`; times in seconds.
+
+    `long_gop` is the time from keyframe to keyframe and overrides `gop`. `transport` says what SETUP takes, `slots` how
+    many sessions a camera serves at once, `quirks` what is odd about all of them (`simulators.mischief.QUIRKS`).
+    `pacing`: a frame's packets leave all at once, or spread over the frame interval as cameras do.
 
     Without a `seed` every fleet is another: serial numbers and endpoint references never meet those of a neighbour.
     """
@@ -41,13 +51,36 @@ class FleetOptions:
     session_timeout: float = 60.0
     nonce_lifetime: float | None = None
     max_behind_bytes: int = 8 << 20
+    codec: str = "h264"
+    bframes: int = 0
+    long_gop: float | None = None
+    audio: str = "none"
+    metadata: bool = False
+    transport: str = "tcp"
+    tls: bool = False
+    slots: int | None = None
+    pacing: str = "burst"
+    quirks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise OptionError (or ClipError for the film) for the first option that cannot be."""
         if not 1 <= self.cameras <= 1000:
             raise OptionError(f"cameras = {self.cameras}: want 1 to 1000")
-        if self.auth not in ("digest", "none"):
-            raise OptionError(f"auth = {self.auth}: want digest or none")
+        for name, value, known in (
+            ("auth", self.auth, AUTH_SCHEMES),
+            ("audio", self.audio, SOUNDS),
+            ("transport", self.transport, TRANSPORTS),
+            ("pacing", self.pacing, PACINGS),
+            *(("quirk", quirk, QUIRKS) for quirk in self.quirks),
+        ):
+            if value not in known:
+                raise OptionError(f"{name} = {value}: want one of {', '.join(known)}")
+        if self.slots is not None and self.slots < 1:
+            raise OptionError(f"slots = {self.slots}: want 1 or more")
+        if self.codec == "mjpeg" and "giant-nal" in self.quirks:
+            raise OptionError("quirk = giant-nal: mjpeg has no NAL units; choose h264 or h265")
+        if self.long_gop is not None and not 0 < self.long_gop <= 300:
+            raise OptionError(f"long-gop = {self.long_gop}: want more than 0 and at most 300 seconds")
         if self.onvif_auth not in AUTH_KINDS:
             raise OptionError(f"onvif-auth = {self.onvif_auth}: want one of {', '.join(AUTH_KINDS)}")
         if not 1 <= self.session_timeout <= 3600:
@@ -63,7 +96,9 @@ class FleetOptions:
         size = re.fullmatch(r"(\d{1,5})x(\d{1,5})", self.size)
         if size is None:
             raise OptionError(f"size = {self.size}: want WIDTHxHEIGHT, such as 640x360")
-        return ClipSpec(int(size[1]), int(size[2]), self.fps, self.gop, parse_bitrate(self.bitrate))
+        gop = self.gop if self.long_gop is None else max(1, round(self.long_gop * self.fps))
+        bitrate = parse_bitrate(self.bitrate)
+        return ClipSpec(int(size[1]), int(size[2]), self.fps, gop, bitrate, self.codec, self.bframes)
 
     def addresses(self) -> Iterator[str]:
         """Addresses for cameras: SUBNET.1 to SUBNET.254, then on in the next /24."""

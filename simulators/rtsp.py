@@ -1,37 +1,41 @@
-"""A camera's RTSP server: RTSP/1.0 over TCP with the media interleaved, one `RtspConnection` to a client.
+"""A camera's RTSP server: RTSP/1.0 over TCP or TLS, media interleaved or over UDP, one `RtspConnection` to a client.
 
-What a recorder must survive is kept true to the field: digest authentication, a session timeout that is really
-enforced, sender reports every five seconds, sequence numbers and timestamps that start at random values, and a client
-that does not read is cut off instead of being buffered for ever. UDP transports are answered with 461.
+What a recorder must survive is kept true to the field: authentication, a session timeout that is really enforced,
+sender reports every five seconds, sequence numbers and timestamps that start at random values, few session slots where
+asked for, and a client that does not read is cut off instead of being buffered for ever. A transport that is not served
+is answered with 461.
 """
 
 import asyncio
-import base64
 import socket
 import struct
 from typing import Any, cast
-from urllib.parse import urlsplit
 
+from simulators import hostile
 from simulators.auth import Verdict
-from simulators.feed import Feed
-from simulators.packets import PAYLOAD_TYPE
-from simulators.rtsp_message import Parser, Request, RtspSyntaxError, choose_channels, format_response
+from simulators.delivery import Delivery
+from simulators.route import Interleaved, UdpPair
+from simulators.rtp_track import Track
+from simulators.rtsp_message import Parser, Request, RtspSyntaxError, choose_transport, format_response
+from simulators.rtsp_paths import locate, redirect, without_track
 from simulators.rtsp_session import RtspState, Session
+from simulators.sdp import CONTROLS, VIDEO, describe, tracks_of
 
-STREAMS = ("main", "sub")
-_TRACK = "trackID=1"
 _METHODS = "OPTIONS, DESCRIBE, SETUP, PLAY, GET_PARAMETER, TEARDOWN"
+_METHODS_WITHOUT_PARAMETER = "OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN"
 
 
 class RtspConnection(asyncio.Protocol):
     """One client's TCP connection; it is in the set `among` for as long as it is open."""
 
-    def __init__(self, state: RtspState, among: "set[RtspConnection]") -> None:
+    def __init__(self, state: RtspState, among: "set[RtspConnection]", *, secure: bool = False) -> None:
         self._state = state
         self._among = among
+        self._secure = secure
         self._parser = Parser()
         self._session: Session | None = None
         self._transport: asyncio.Transport | None = None
+        self._delivery: Delivery | None = None
         self._ending = "client closed"
         self._watch: asyncio.TimerHandle | None = None
         self._last_sign = 0.0
@@ -41,15 +45,30 @@ class RtspConnection(asyncio.Protocol):
         """Whether frames are due to this client."""
         return self._session is not None and self._session.next_counter is not None
 
+    @property
+    def session(self) -> Session | None:
+        """What this client has set up."""
+        return self._session
+
     def send_frame(self, counter: int) -> None:
         """Send this frame, cutting off a client that has fallen too far behind."""
-        if self._session is not None and (data := self._session.bytes_for(counter)):
-            self._write(data)
+        if self._session is None or self._delivery is None:
+            return
+        sent = self._session.video(counter)
+        if sent is not None:
+            self._delivery.media(*sent, spread_s=1 / self._state.feed.clip.spec.fps if self._state.spread else 0.0)
 
-    def send_report(self, now_us: int) -> None:
-        """Send a sender report if one is due."""
-        if self._session is not None and (data := self._session.report_if_due(now_us)):
-            self._write(data)
+    def send_rest(self, now_us: int) -> None:
+        """Send the sound, documents and sender reports that are due."""
+        session = self._session
+        if session is None:
+            return
+        for track, burst in session.rest(now_us):
+            if self._delivery is not None:
+                self._delivery.media(track, burst)
+        for track, report in session.reports(now_us):
+            if self._delivery is not None:
+                self._delivery.control(track, report)
 
     def cut(self, why: str, *, reset: bool) -> None:
         """End the connection: with a reset, as if the cable or the power were gone, or with an orderly close."""
@@ -69,6 +88,9 @@ class RtspConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._delivery = Delivery(
+            self._transport, self._state.mischief, self._state.max_behind_bytes, self._cut_slow_client
+        )
         self._among.add(self)
         if not self._state.powered:  # accepted in the very moment the cable was pulled
             self.cut("unplugged", reset=True)
@@ -88,6 +110,7 @@ class RtspConnection(asyncio.Protocol):
             return
         if requests or self._parser.interleaved > before:
             self._last_sign = asyncio.get_running_loop().time()
+        self._hear_interleaved()
         for request in requests:
             self._handle(request)
 
@@ -104,29 +127,34 @@ class RtspConnection(asyncio.Protocol):
         elif "require" in request.headers:
             self._answer(551, cseq, {"Unsupported": request.headers["require"]})
         elif request.method == "OPTIONS":
-            self._answer(200, cseq, {"Public": _METHODS})
+            self._answer(200, cseq, {"Public": self._methods()})
         elif self._authorized(request, cseq):
             self._dispatch(request, cseq)
+
+    def _methods(self) -> str:
+        return _METHODS_WITHOUT_PARAMETER if "options-only" in self._state.mischief.quirks else _METHODS
 
     def _authorized(self, request: Request, cseq: str) -> bool:
         now_us = self._state.now_us()
         verdict = self._state.gate.check(request.headers.get("authorization"), request.method, request.uri, now_us)
         if verdict is Verdict.OK:
             return True
-        challenge = self._state.gate.challenge(now_us, stale=verdict is Verdict.STALE)
-        self._answer(401, cseq, {"WWW-Authenticate": challenge})
+        challenges = self._state.gate.challenges(now_us, stale=verdict is Verdict.STALE)
+        self._answer(401, cseq, {"WWW-Authenticate": challenges})
         return False
 
     def _dispatch(self, request: Request, cseq: str) -> None:
-        stream, track = self._locate(request.uri)
+        stream, kind = locate(request.uri)
         claimed = request.headers.get("session", "").split(";")[0].strip() or None
         known = self._session is not None and claimed == self._session.id
-        if stream is None:
+        if stream is None or (kind is not None and kind not in tracks_of(self._state.feed)):
             self._answer(404, cseq, {})
         elif request.method == "DESCRIBE":
             self._describe(request, cseq, stream)
         elif request.method == "SETUP":
-            self._setup(request, cseq, stream, track)
+            self._setup(request, cseq, stream, kind, known)
+        elif request.method == "GET_PARAMETER" and "options-only" in self._state.mischief.quirks:
+            self._answer(405, cseq, {"Allow": self._methods()})
         elif request.method in ("GET_PARAMETER", "TEARDOWN", "PLAY"):
             if claimed is None and request.method == "GET_PARAMETER":
                 self._answer(200, cseq, {})
@@ -137,43 +165,70 @@ class RtspConnection(asyncio.Protocol):
             else:
                 self._in_session(request.method, cseq, request.uri)
         elif request.method in ("PAUSE", "ANNOUNCE", "RECORD", "REDIRECT", "SET_PARAMETER"):
-            self._answer(405, cseq, {"Allow": _METHODS})
+            self._answer(405, cseq, {"Allow": self._methods()})
         else:
-            self._answer(501, cseq, {"Public": _METHODS})
-
-    def _locate(self, uri: str) -> tuple[str | None, bool]:
-        """The stream a URI names, and whether it names its track rather than the whole."""
-        parts = [part for part in urlsplit(uri).path.split("/") if part]
-        if parts and parts[0] in STREAMS and len(parts) <= 2 and (len(parts) == 1 or parts[1] == _TRACK):
-            return parts[0], len(parts) == 2
-        return None, False
+            self._answer(501, cseq, {"Public": self._methods()})
 
     def _describe(self, request: Request, cseq: str, stream: str) -> None:
-        base = request.uri.split("?")[0].rstrip("/").removesuffix("/" + _TRACK)
-        host = self._local_host()
-        body = describe(self._state.feed, host, stream).encode()
-        self._answer(200, cseq, {"Content-Base": base + "/", "Content-Type": "application/sdp"}, body)
-
-    def _setup(self, request: Request, cseq: str, stream: str, track: bool) -> None:
-        if self._session is not None:
-            self._answer(459 if not track else 455, cseq, {})
+        mischief = self._state.mischief
+        location = redirect(request.uri, stream, mischief.quirks, mischief.redirect_to)
+        if location is not None:
+            self._answer(302, cseq, {"Location": location})
             return
-        channels = choose_channels(request.headers.get("transport", ""), 0)
-        if channels is None:
+        base = without_track(request.uri)
+        body = describe(self._state.feed, self._host("sockname"), stream, mischief.quirks).encode()
+        headers = {"Content-Base": base + "/", "Content-Type": "application/sdp"}
+        whole = format_response(200, cseq, headers, body)
+        head = whole[: len(whole) - len(body)]
+        if self._delivery is None:
+            return
+        if (pieces := hostile.answer_to_describe(mischief.quirks, head, body)) is not None:
+            self._delivery.pump(pieces)
+        else:
+            self._delivery.answer(whole)
+
+    def _setup(self, request: Request, cseq: str, stream: str, kind: str | None, known: bool) -> None:
+        session = self._session
+        if session is not None and kind is None:
+            self._answer(459, cseq, {})
+            return
+        kind = kind or VIDEO
+        if session is not None and (not known or kind in session.tracks or session.next_counter is not None):
+            self._answer(455, cseq, {})
+            return
+        served = tuple(name for name in self._state.served if not (self._secure and name == "udp"))
+        taken = 2 * len(session.tracks) if session is not None else 0
+        chosen = choose_transport(request.headers.get("transport", ""), taken, served)
+        if chosen is None:
             self._answer(461, cseq, {})
             return
-        self._session = session = Session(self._state, stream, channels)
-        self._answer(
-            200,
-            cseq,
-            {
-                "Session": f"{session.id};timeout={int(self._state.session_timeout_s)}",
-                "Transport": f"RTP/AVP/TCP;unicast;interleaved={channels[0]}-{channels[1]};ssrc={session.ssrc:08X}",
-            },
-        )
+        if session is None and not self._state.has_slot():
+            self._answer(453, cseq, {})
+            return
+        if session is None:
+            self._session = session = Session(self._state, stream)
+        transport = self._add_track(session, kind, *chosen)
+        timeout = int(self._state.session_timeout_s)
+        self._answer(200, cseq, {"Session": f"{session.id};timeout={timeout}", "Transport": transport})
         loop = asyncio.get_running_loop()
         self._last_sign = loop.time()
-        self._watch = loop.call_later(self._state.session_timeout_s, self._check_timeout)
+        if self._watch is None:
+            self._watch = loop.call_later(self._state.session_timeout_s, self._check_timeout)
+
+    def _add_track(self, session: Session, kind: str, protocol: str, pair: tuple[int, int]) -> str:
+        """Open the way of one more track; the Transport header to answer."""
+        if protocol == "tcp":
+            track = session.add_track(kind, Interleaved(pair))
+            return f"RTP/AVP/TCP;unicast;interleaved={pair[0]}-{pair[1]};ssrc={track.ssrc:08X}"
+        address = self._host("sockname")
+        route = UdpPair(address, self._host("peername"), pair)
+        track = session.add_track(kind, route)
+        route.listen(lambda packet: self._hear(track, packet))
+        own = route.ports
+        return (
+            f"RTP/AVP;unicast;client_port={pair[0]}-{pair[1]};server_port={own[0]}-{own[1]}"
+            f";source={address};ssrc={track.ssrc:08X}"
+        )
 
     def _in_session(self, method: str, cseq: str, uri: str) -> None:
         session = self._session
@@ -186,15 +241,31 @@ class RtspConnection(asyncio.Protocol):
         elif method == "GET_PARAMETER" or session.next_counter is not None:  # a second PLAY changes nothing
             self._answer(200, cseq, headers)
         else:
-            session.begin()
-            first = session.timestamp(self._state.feed.ticks(session.next_counter or 0))
-            track = uri.split("?")[0].rstrip("/").removesuffix("/" + _TRACK) + "/" + _TRACK
+            over_udp = any(isinstance(track.route, UdpPair) for track in session.tracks.values())
+            session.begin("tls" if self._secure else "udp" if over_udp else "tcp")
             headers["Range"] = "npt=now-"
-            headers["RTP-Info"] = f"url={track};seq={session.sequence};rtptime={first}"
+            headers["RTP-Info"] = ",".join(self._starting(session, uri, track) for track in session.tracks.values())
             self._answer(200, cseq, headers)
             self._state.on_play()
 
+    def _starting(self, session: Session, uri: str, track: Track) -> str:
+        url = f"{without_track(uri)}/{CONTROLS[track.kind]}"
+        if "bogus-rtp-info" in self._state.mischief.quirks:
+            return f"url={url};seq=-1;rtptime=-1"
+        return f"url={url};seq={track.sequence};rtptime={track.timestamp(session.first_ticks(track))}"
+
     # the connection's own affairs
+
+    def _hear_interleaved(self) -> None:
+        heard, self._parser.heard = self._parser.heard, []
+        for channel, packet in heard:
+            for track in self._session.tracks.values() if self._session is not None else ():
+                if isinstance(track.route, Interleaved) and track.route.control_channel == channel:
+                    track.hear(packet)
+
+    def _hear(self, track: Track, packet: bytes) -> None:
+        self._last_sign = asyncio.get_running_loop().time()
+        track.hear(packet)
 
     def _check_timeout(self) -> None:
         loop = asyncio.get_running_loop()
@@ -205,32 +276,36 @@ class RtspConnection(asyncio.Protocol):
         else:
             self._watch = loop.call_later(left, self._check_timeout)
 
-    def _answer(self, status: int, cseq: str | None, headers: dict[str, str], body: bytes = b"") -> None:
-        self._write(format_response(status, cseq, headers, body))
+    def _answer(self, status: int, cseq: str | None, headers: dict[str, Any], body: bytes = b"") -> None:
+        if self._delivery is not None:
+            self._delivery.answer(format_response(status, cseq, headers, body))
 
-    def _write(self, data: bytes | bytearray) -> None:
-        transport = self._transport
-        if transport is None or transport.is_closing():
-            return
-        transport.write(data)
-        if transport.get_write_buffer_size() > self._state.max_behind_bytes:
-            self._state.slow_clients += 1
-            self.cut("client too slow", reset=True)
+    def _cut_slow_client(self) -> None:
+        self._state.slow_clients += 1
+        self.cut("client too slow", reset=True)
 
-    def _local_host(self) -> str:
-        address: Any = self._transport.get_extra_info("sockname") if self._transport is not None else None
+    def _host(self, which: str) -> str:
+        address: Any = self._transport.get_extra_info(which) if self._transport is not None else None
         return str(address[0]) if address else "0.0.0.0"
 
     def _drop_session(self, why: str) -> None:
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
-        if self._session is not None:
-            self._session.end(why)
-            self._session = None
+        if self._delivery is not None:
+            self._delivery.end_session()
+        session, self._session = self._session, None
+        if session is not None:
+            session.end(why)
+            for track in session.tracks.values():
+                if isinstance(track.route, UdpPair):
+                    track.route.close()
 
     def _finish(self) -> None:
         self._drop_session(self._ending)
+        if self._delivery is not None:
+            self._delivery.close()
+            self._delivery = None
         self._transport = None
         self._among.discard(self)
 
@@ -240,30 +315,3 @@ def arm_reset(transport: asyncio.BaseTransport) -> None:
     sock = transport.get_extra_info("socket")
     if sock is not None and sock.fileno() >= 0:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-
-
-def describe(feed: Feed, host: str, stream: str) -> str:
-    """The session description (RFC 4566) with the parameter sets out of band (RFC 6184 section 8.2.1)."""
-    clip = feed.clip
-    sets = ",".join(base64.b64encode(nal).decode() for nal in (clip.sps, clip.pps))
-    return "\r\n".join(
-        (
-            "v=0",
-            f"o=- {feed.started_us} 1 IN IP4 {host}",
-            f"s={stream}",
-            "c=IN IP4 0.0.0.0",
-            "t=0 0",
-            "a=range:npt=now-",
-            "a=control:*",
-            f"m=video 0 RTP/AVP {PAYLOAD_TYPE}",
-            f"b=AS:{max(1, clip.bitrate * 11 // 10_000)}",
-            "a=recvonly",
-            f"a=rtpmap:{PAYLOAD_TYPE} H264/90000",
-            f"a=fmtp:{PAYLOAD_TYPE} packetization-mode=1;profile-level-id={clip.sps[1:4].hex().upper()};"
-            f"sprop-parameter-sets={sets}",
-            f"a=framerate:{clip.spec.fps}",
-            f"a=x-dimensions:{clip.spec.width},{clip.spec.height}",
-            f"a=control:{_TRACK}",
-            "",
-        )
-    )

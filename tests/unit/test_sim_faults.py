@@ -243,7 +243,7 @@ async def test_bad_orders_get_a_sentence_and_change_nothing(fleet: Fleet, tmp_pa
         ({"bitrate": "much"}, "bitrate = much"),
         ({"size": "big"}, "size = big"),
         ({"subnet": "127.300.1"}, "subnet = 127.300.1"),
-        ({"auth": "basic"}, "auth = basic"),
+        ({"auth": "ntlm"}, "auth = ntlm"),
         ({"onvif_auth": "none"}, "onvif-auth = none"),
         ({"session_timeout": 0.1}, "session-timeout = 0.1"),
         ({"nonce_lifetime": 0}, "nonce-lifetime = 0"),
