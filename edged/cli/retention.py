@@ -1,6 +1,7 @@
 """edged retention: what is kept, for how long, and by which article."""
 
 import argparse
+from urllib.parse import quote
 
 from edged.cli.client import add_daemon_options, ask
 from edged.cli.show import bytes_for_people, print_json, print_table
@@ -37,7 +38,17 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     confirm.add_argument("--by", required=True, metavar="PERSON", help="who confirms")
     confirm.set_defaults(call=_confirm)
-    for act in (listing, segments, explain, confirm):
+    plan = acts.add_parser(
+        "plan",
+        help="whether the disks are large enough for the law; exit code 1 where they are not",
+        description="From the rates measured over the last day: how many days each volume's room lasts, against the "
+        "floors; what the floors need; and when a disk that is too small will be full.",
+    )
+    plan.add_argument(
+        "--add-camera", action="append", default=[], metavar="BITRATE", help="with one more camera: 4M, 800k; repeat it"
+    )
+    plan.set_defaults(call=_plan)
+    for act in (listing, segments, explain, confirm, plan):
         add_daemon_options(act, inner=True)
 
 
@@ -89,6 +100,56 @@ def _segments(arguments: argparse.Namespace) -> int:
         ],
     )
     return 0
+
+
+def _plan(arguments: argparse.Namespace) -> int:
+    added = "".join(f"{'&' if number else '?'}add={_bits(text)}" for number, text in enumerate(arguments.add_camera))
+    answer = ask(arguments, "GET", f"/v1/retention/plan{added}")
+    enough = all(volume["enough"] for volume in answer["volumes"]) and not answer["unknown"]
+    if arguments.json:
+        print_json(answer)
+        return 0 if enough else 1
+    print_table(
+        ("CAMERA", "VOLUME", "KBIT/S", "FLOOR", "ROOM FOR", "ENOUGH"),
+        [
+            (
+                c["camera"],
+                c["volume"],
+                c["bits_per_s"] // 1000,
+                f"{c['floor_days']} d",
+                "-" if c["days"] is None else f"{c['days']:.1f} d",
+                "yes" if c["enough"] else "NO",
+            )
+            for c in answer["cameras"]
+        ],
+    )
+    print_table(
+        ("VOLUME", "KBIT/S", "ROOM", "THE LAW NEEDS", "ENOUGH", "FULL"),
+        [
+            (
+                v["volume"],
+                v["bits_per_s"] // 1000,
+                bytes_for_people(v["room_bytes"]),
+                bytes_for_people(v["needed_bytes"]),
+                "yes" if v["enough"] else "NO",
+                v["full"],
+            )
+            for v in answer["volumes"]
+        ],
+    )
+    for volume in answer["unknown"]:
+        print(f"! volume {volume}: its free space is not known, so nothing is planned on it")
+    return 0 if enough else 1
+
+
+def _bits(text: str) -> str:
+    """Bits a second of "4M", "800k" or "4000000"; what is none of these goes on as it is, to be refused."""
+    scale = {"k": 1000, "M": 1_000_000}.get(text[-1:], 1)
+    number = text[:-1] if scale > 1 else text
+    try:
+        return str(float(number) * scale)
+    except ValueError:
+        return quote(text)
 
 
 def _confirm(arguments: argparse.Namespace) -> int:

@@ -83,6 +83,10 @@ async def test_an_operators_day(tmp_path: Path) -> None:
             assert wider["cameras"] == [first, second]
             linked = Path(str(segment["file"]).replace("/segments/", f"/held/{hold['id']}/segments/"))
             await until(lambda: linked.exists() and linked.samefile(segment["file"]), "held footage has a second name")
+            plan = await asyncio.to_thread(box.edged, "retention", "plan", "--add-camera", "4M", expect=(0, 1))
+            assert {camera["camera"] for camera in plan["cameras"]} == {first, "added-1"}
+            assert plan["volumes"][0]["needed_bytes"] >= 32 * 86400 * 4_000_000 // 8
+            await asyncio.to_thread(box.edged, "retention", "plan", "--add-camera", "a lot", expect=(4,))
             confirm = ("retention", "clock", "confirm", "--by")
             assert not (await asyncio.to_thread(box.edged, *confirm, "first officer"))["complete"]
             await asyncio.to_thread(box.edged, *confirm, "First Officer", expect=(4,))
