@@ -1,4 +1,4 @@
-"""Open segments as a crash or a disk left them: recovery puts them in order, or away, and goes on with the rest (I7)."""
+"""Open segments as a crash or a disk left them: recovery puts them in order or away, and goes on with the rest (I7)."""
 
 import hashlib
 import random

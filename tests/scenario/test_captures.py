@@ -13,10 +13,9 @@ from pathlib import Path
 import pytest
 
 from simulators.clip import Clip, ClipSpec, make_clip
-from simulators.judge import check_gapless
+from simulators.judge import check_gapless, read_frames
 from simulators.rtsp_message import Request
 from tests.film_proof import prove_all
-from tests.record_judge import frames_in
 from tests.recorder_kit import Site, stream_of, until
 from tests.replay_camera import CAPTURES, Beginning, ReplayCamera, Reply, recorded, reply, serving
 
@@ -212,7 +211,7 @@ def test_i4_every_frame_it_showed_is_recorded_once_and_decodes(name: str, outcom
     facts = seen.site.segments(camera=name)
     assert len(facts) >= 2
     prove_all(seen.files, facts)
-    frames = [frame for file in seen.files for frame in frames_in(file)]
+    frames = [frame for file in seen.files for frame in read_frames(file)]
     assert check_gapless(frames).ok
     assert (frames[0].counter, len(frames)) == (0, seen.camera.shown)
     assert {frame.camera for frame in frames} == {seen.camera.number}
