@@ -190,13 +190,18 @@ def test_i4_every_picture_is_recorded_once_in_order_and_decodes(
 def test_the_sound_is_the_tone_that_was_played_as_long_as_the_pictures(
     name: str, recorded: dict[str, Recorded]
 ) -> None:
+    heard = 0
     for file, fact in zip(recorded[name].files, recorded[name].facts, strict=True):
         samples, rate = sound(file)
+        seconds = len(samples) / rate if rate else 0.0
+        assert seconds == pytest.approx((fact.end_us - fact.start_us) / 1e6, abs=0.25)
+        if seconds < 0.5:
+            continue  # the end came right behind a keyframe: too short to hear a tone in
         crossings = sum((a < 0) != (b < 0) for a, b in itertools.pairwise(samples))
-        seconds = len(samples) / rate
         assert crossings / 2 / seconds == pytest.approx(TONE_HZ, rel=0.03)
         assert max(samples) > 0.3
-        assert seconds == pytest.approx((fact.end_us - fact.start_us) / 1e6, abs=0.25)
+        heard += 1
+    assert heard
 
 
 @pytest.mark.parametrize("name", [name for name in VARIANTS if name not in WITH_AUDIO])

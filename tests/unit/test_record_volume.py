@@ -17,7 +17,7 @@ from edged.model import Cause, Loss, RecorderStart, RecorderStop, SegmentSealed,
 from edged.record.assignment import AssignedVolume
 from edged.record.buffers import Shelf
 from edged.record.journal_file import known_segments
-from edged.record.runs import BLOCK, RunCounter
+from edged.record.runs import RunCounter
 from edged.record.segment_file import Committed, SegmentFile
 from edged.record.volume import VolumeWriter
 from simulators.judge import check_gapless, decode_all, read_frames
@@ -401,26 +401,3 @@ async def test_a_full_disk_is_fenced_alone_and_taken_up_again(site: Site, small_
 
 
 # --- runs ----------------------------------------------------------------------------------------------------------
-
-
-def test_no_run_is_ever_given_twice(tmp_path: Path) -> None:
-    given = []
-    for _ in range(3):
-        counter = RunCounter(tmp_path / "run")
-        given += [counter.take() for _ in range(BLOCK + 3)]
-    assert len(set(given)) == len(given)
-    assert given == sorted(given)
-
-
-def test_a_state_folder_that_fills_up_later_does_not_stop_runs(tmp_path: Path) -> None:
-    folder = tmp_path / "state"
-    folder.mkdir()
-    counter = RunCounter(folder / "run")
-    shutil.rmtree(folder)
-    assert [counter.take() for _ in range(2 * BLOCK)] == list(range(1, 2 * BLOCK + 1))
-
-
-def test_a_damaged_run_counter_is_not_guessed_at(tmp_path: Path) -> None:
-    (tmp_path / "run").write_text("what?")
-    with pytest.raises(Exception, match="run counter"):
-        RunCounter(tmp_path / "run")

@@ -1,0 +1,38 @@
+"""The run counter: a number that no two runs ever share, whatever happens to its file."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from edged.model import Cause, Loss, RecorderStart, StreamKind
+from edged.record.runs import BLOCK, RunCounter
+from tests.record_film import START_US
+from tests.recorder_kit import RECORDER
+
+CAMERA = "c1"
+START = RecorderStart(recorder=RECORDER, run=1, at_us=START_US, mono_us=5, boot_id="b", version="0")
+LOSS = Loss(camera=CAMERA, stream=StreamKind.MAIN, start_us=1, end_us=2, cause=Cause.DISK, packets=0, frames=3)
+
+
+def test_no_run_is_ever_given_twice(tmp_path: Path) -> None:
+    given = []
+    for _ in range(3):
+        counter = RunCounter(tmp_path / "run")
+        given += [counter.take() for _ in range(BLOCK + 3)]
+    assert len(set(given)) == len(given)
+    assert given == sorted(given)
+
+
+def test_a_state_folder_that_fills_up_later_does_not_stop_runs(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    folder.mkdir()
+    counter = RunCounter(folder / "run")
+    shutil.rmtree(folder)
+    assert [counter.take() for _ in range(2 * BLOCK)] == list(range(1, 2 * BLOCK + 1))
+
+
+def test_a_damaged_run_counter_is_not_guessed_at(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("what?")
+    with pytest.raises(Exception, match="run counter"):
+        RunCounter(tmp_path / "run")
