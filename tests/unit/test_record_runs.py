@@ -5,14 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edged.model import Cause, Loss, RecorderStart, StreamKind
 from edged.record.runs import BLOCK, RunCounter
-from tests.record_film import START_US
-from tests.recorder_kit import RECORDER
-
-CAMERA = "c1"
-START = RecorderStart(recorder=RECORDER, run=1, at_us=START_US, mono_us=5, boot_id="b", version="0")
-LOSS = Loss(camera=CAMERA, stream=StreamKind.MAIN, start_us=1, end_us=2, cause=Cause.DISK, packets=0, frames=3)
 
 
 def test_no_run_is_ever_given_twice(tmp_path: Path) -> None:
