@@ -9,7 +9,7 @@ from edged.config import BadConfig, CameraConfig, Config, RecorderConfig, load_c
 from edged.config.load import key_lines
 from edged.config.units import parse_duration, parse_size
 
-SITE = '''[site]
+SITE = """[site]
 id = "s"
 jurisdiction = "jilin"
 repair_unit = "r"
@@ -17,7 +17,7 @@ superior_department = "d"
 [[volume]]
 id = "v1"
 path = "VOLUME"
-'''
+"""
 BAD = sorted((Path(__file__).parent / "config_bad").glob("*.toml"))
 
 
@@ -77,7 +77,7 @@ def test_the_example_shows_every_key_of_the_recorder_and_of_cameras(root: Path) 
 def test_a_camera_tells_how_it_is_recorded(tmp_path: Path) -> None:
     path = written(
         tmp_path,
-        SITE + '[recorder]\naudio = true\nprocesses = 8\n'
+        SITE + "[recorder]\naudio = true\nprocesses = 8\n"
         '[[camera]]\nid = "c"\nurl = "rtsps://127.0.0.1/x"\nsub_url = "rtsp://127.0.0.1/y"\nsub = true\n'
         f'audio = false\ntls_pin = "{":".join(["AB"] * 32)}"\nredirect_hosts = ["127.0.0.2"]\n',
     )

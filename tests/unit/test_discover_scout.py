@@ -379,12 +379,12 @@ async def test_the_small_stream_is_asked_for_where_it_is_wanted_and_never_costs_
             return await super().stream_uri(profile)
 
     small = Profile(token="small", name="", codec="H265", width=320, height=180)
-    cameras = [
-        kind("ref-1", "S-0001", "192.0.2.1", profiles_told=(MAIN, small)) for kind in (PlayedCamera, Stubborn)
-    ]
+    cameras = [kind("ref-1", "S-0001", "192.0.2.1", profiles_told=(MAIN, small)) for kind in (PlayedCamera, Stubborn)]
     for camera, expected in zip(cameras, ("rtsp://192.0.2.1:554/small", ""), strict=True):
         site = PlayedSite(camera)
-        scout = Scout(DiscoveryConfig(interfaces=("lo",)), site.clock, site.port, site.hand, prober=site.probe, sub=True)
+        scout = Scout(
+            DiscoveryConfig(interfaces=("lo",)), site.clock, site.port, site.hand, prober=site.probe, sub=True
+        )
         [found] = await scout.once()
         assert found.problem is None
         assert found.stream_uri == "rtsp://192.0.2.1:554/main"
