@@ -13,6 +13,7 @@ from typing import Any
 from edged import __version__
 from edged.app.child import children
 from edged.app.dealing import process_ids
+from edged.app.forecast import Forecast
 from edged.app.keeper import Keeper
 from edged.app.proving import LedgerStart, begin_ledger, record_settings
 from edged.app.survey import Deletions, Survey, fresh_within_us
@@ -186,7 +187,9 @@ class House:
             tally=self.mqtt.tally if self.mqtt else None,
             lag_us=lambda: self.watchdog.lag_us,
             fresh_us=fresh_within_us(config),
+            forecasts=lambda: self.forecast.latest,
         )
+        self.forecast = Forecast(database, clock, law, config.volume, lambda: self.snapshot().volumes)
         self.feed = StateFeed(
             database=database,
             clock=clock,
@@ -235,6 +238,7 @@ class House:
                     telling = begin("mqtt", self.mqtt.run()) if self.mqtt is not None else None
                     begin("states", self.feed.run())
                     begin("evidence", supervise("evidence", self.evidence.run, self.clock))
+                    begin("forecast", supervise("forecast", self.forecast.run, self.clock))
                     begin("archive", self._keep_archive(tree))
                     await stop.wait()
                     notify("STOPPING=1")

@@ -17,7 +17,7 @@ from edged.model import CameraState, RecorderStatus, StreamKind, StreamState, St
 from edged.outage.desk import OutageDesk
 from edged.outage.duties import Incident
 from edged.outage.view import overdue_words
-from edged.report.health import CameraHealth, OutageHealth, Snapshot, VolumeHealth
+from edged.report.health import CameraHealth, OutageHealth, Snapshot, VolumeForecast, VolumeHealth
 from edged.report.session import Tally
 from edged.retain.holds import list_holds
 from edged.retain.sweep import SweepReport
@@ -65,6 +65,7 @@ class Survey:
         tally: Tally | None,
         lag_us: Callable[[], int],
         fresh_us: int,
+        forecasts: Callable[[], tuple[VolumeForecast, ...]],
     ) -> None:
         """`complete` says whether every recorder process answers.
 
@@ -82,6 +83,7 @@ class Survey:
         self._tally = tally
         self._lag_us = lag_us
         self._fresh_us = fresh_us
+        self._forecasts = forecasts
         self._spaces: dict[str, VolumeHealth] = {}
         self._kept = _Kept([], {}, 0)
         self._started_us = clock.wall_us()
@@ -122,6 +124,7 @@ class Survey:
             ),
             outages=tuple(_outage(incident) for incident in incidents),
             volumes=tuple(self._volume(volume, status) for volume, _ in self._volumes),
+            forecasts=self._forecasts(),
             retention_clock_trusted=self._deletions.trusted,
             retention_deleted_segments=self._deletions.segments,
             retention_deleted_bytes=self._deletions.bytes,

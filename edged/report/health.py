@@ -56,6 +56,16 @@ class VolumeHealth:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeForecast:
+    """What a volume's room means for the floors of its cameras (see `edged retention plan`)."""
+
+    volume: str
+    room_bytes: int  # what recordings may take in all
+    needed_bytes: int  # what the floors demand of it
+    full_us: int | None  # when footage that may not go will have filled it; None where that is not in sight
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """Everything that is published about this recorder at one instant."""
 
@@ -68,6 +78,7 @@ class Snapshot:
     cameras: tuple[CameraHealth, ...] = ()
     outages: tuple[OutageHealth, ...] = ()
     volumes: tuple[VolumeHealth, ...] = ()
+    forecasts: tuple[VolumeForecast, ...] = ()
     retention_clock_trusted: bool = False
     retention_deleted_segments: int = 0  # since this controller started
     retention_deleted_bytes: int = 0

@@ -63,6 +63,7 @@ class SnapshotCollector(Collector):
         yield from _cameras(snapshot)
         yield from _outages(snapshot)
         yield from _volumes(snapshot)
+        yield from _forecasts(snapshot)
         yield from _retention(snapshot)
 
 
@@ -143,6 +144,21 @@ def _volumes(snapshot: Snapshot) -> Iterator[Metric]:
         _add(size, [volume.volume], volume.size_bytes)
         _add(free, [volume.volume], volume.free_bytes)
     yield from (online, size, free)
+
+
+def _forecasts(snapshot: Snapshot) -> Iterator[Metric]:
+    room = GaugeMetricFamily("edged_volume_room_bytes", "What recordings may take in all.", labels=["volume"])
+    needed = GaugeMetricFamily("edged_volume_needed_bytes", "What the floors demand of the volume.", labels=["volume"])
+    full = GaugeMetricFamily(
+        "edged_volume_full_timestamp_seconds",
+        "When footage that may not go will have filled the volume; absent where that is not in sight.",
+        labels=["volume"],
+    )
+    for forecast in snapshot.forecasts:
+        room.add_metric([forecast.volume], forecast.room_bytes)
+        needed.add_metric([forecast.volume], forecast.needed_bytes)
+        _add(full, [forecast.volume], _seconds(forecast.full_us))
+    yield from (room, needed, full)
 
 
 def _retention(snapshot: Snapshot) -> Iterator[Metric]:

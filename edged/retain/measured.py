@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from edged.archive.roster import Camera, cameras
+from edged.archive.roster import Camera, cameras, get
 from edged.archive.schema import STREAM_NO
 from edged.archive.segments import LONGEST_SEGMENT, longest_us, oldest, totals
 from edged.base.clock import DAY, MINUTE, SECOND
@@ -15,15 +15,18 @@ WINDOW_US = DAY
 SHORTEST_US = MINUTE
 
 
-def measured_loads(connection: sqlite3.Connection, law: SiteLaw, now_us: int) -> list[CameraLoad]:
+def measured_loads(
+    connection: sqlite3.Connection, law: SiteLaw, now_us: int, only: str | None = None
+) -> list[CameraLoad]:
     """One load for each adopted camera that has a volume, and one more, without a rate, for each other volume that
-    still holds footage of it. `now_us` ends the window measured."""
+    still holds footage of it. `now_us` ends the window measured, `only` names one
+    camera. Raises UnknownCamera."""
     names = dict(connection.execute("SELECT no, id FROM volume").fetchall())
     stored: dict[tuple[str, int], int] = {}
     for total in totals(connection):
         stored[total.camera, total.volume] = stored.get((total.camera, total.volume), 0) + total.bytes
     loads = []
-    for camera in cameras(connection):
+    for camera in [get(connection, only)] if only is not None else cameras(connection):
         decision = law.decision(camera.place, now_us, camera.designations)
         first = oldest(connection, camera.id, StreamKind.MAIN)
         here = {volume for name, volume in stored if name == camera.id}

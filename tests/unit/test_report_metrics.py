@@ -8,11 +8,12 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from edged.model import Cause
-from edged.report.health import OutageHealth, Snapshot, VolumeHealth, camera_details, health_document
+from edged.report.health import OutageHealth, Snapshot, VolumeForecast, VolumeHealth, camera_details, health_document
 from edged.report.metrics import Metrics
 from tests.reporting import STARTED_US, a_camera, a_snapshot
 
 VOLUME = VolumeHealth(volume="disk-a", online=True, size_bytes=1000, free_bytes=400)
+FORECAST = VolumeForecast(volume="disk-a", room_bytes=400, needed_bytes=500, full_us=7_000_000)
 
 
 def scrape(snapshot: Snapshot) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -58,7 +59,7 @@ def test_promtool_has_nothing_to_say(snapshot: Snapshot) -> None:
 
 
 def test_every_combination_exists_from_the_beginning() -> None:
-    values = scrape(a_snapshot(2, volumes=(VOLUME,)))
+    values = scrape(a_snapshot(2, volumes=(VOLUME,), forecasts=(FORECAST,)))
     for camera in ("cam-1", "cam-2"):
         assert values["edged_camera_recording", (("camera", camera),)] == 1
         assert values["edged_camera_outage_open", (("camera", camera),)] == 0
@@ -67,6 +68,9 @@ def test_every_combination_exists_from_the_beginning() -> None:
             assert values["edged_outage_deadline_overdue", (("camera", camera), ("duty", duty))] == 0
     assert values["edged_retention_deleted_segments_total", ()] == 0
     assert values["edged_volume_free_bytes", (("volume", "disk-a"),)] == 400
+    assert values["edged_volume_needed_bytes", (("volume", "disk-a"),)] == 500
+    assert values["edged_volume_room_bytes", (("volume", "disk-a"),)] == 400
+    assert values["edged_volume_full_timestamp_seconds", (("volume", "disk-a"),)] == 7
 
 
 def test_an_outage_shows_and_a_removed_camera_takes_its_series_along() -> None:

@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from edged.app.forecast import Forecast
 from edged.base.clock import DAY, HOUR, MINUTE
+from edged.config import VolumeConfig
+from edged.report.health import VolumeHealth
 from edged.retain.capacity import CameraLoad, VolumeRoom, add_cameras, plan
 from edged.retain.measured import measured_loads
 from tests.retaining import START_US, house
@@ -103,3 +106,21 @@ async def test_footage_of_a_removed_camera_takes_room_and_brings_none(tmp_path: 
         await box.sql("UPDATE camera SET state = 'removed', removed_us = 1")
         (found,) = await box.database.read(measured_loads, box.law, START_US)
         assert (found.bytes_per_s, found.stored_bytes) == (0.0, 500)
+
+
+async def test_the_forecast_of_the_metrics_is_the_plan(tmp_path: Path) -> None:
+    async with house(tmp_path) as box:
+        await box.camera("cam-a")
+        await box.sql("UPDATE camera SET volume = 1")
+        await box.record("cam-a", START_US, size=60_000)
+        configured = [VolumeConfig(id="disk-0", path=tmp_path / "disk-0", reserve="1MiB")]  # type: ignore[arg-type]
+        spaces = [VolumeHealth(volume="disk-0", online=True, size_bytes=None, free_bytes=20 * DAILY)]
+        forecast = Forecast(box.database, box.clock, box.law, configured, lambda: spaces)
+        await forecast.look()
+        (one,) = forecast.latest
+        assert one.room_bytes == 60_000 + 20 * DAILY - 2**20
+        assert one.needed_bytes == 32 * DAILY
+        assert one.full_us == START_US + 20 * DAY
+        spaces[0] = VolumeHealth(volume="disk-0", online=False, size_bytes=None, free_bytes=None)
+        await forecast.look()
+        assert forecast.latest == ()
