@@ -112,6 +112,8 @@ class Delivery:
             return
         if "one-byte-segments" in self._mischief.quirks:
             for at in range(len(data)):
+                if transport.is_closing():
+                    return
                 transport.write(data[at : at + 1])
         else:
             transport.write(data)

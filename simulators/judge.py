@@ -1,6 +1,9 @@
 """The independent judge: from recorded files alone, was every frame kept, once, in order, and does it decode?
 
-Reads with PyAV and shares nothing with the recorder it judges, nor with the simulators but the layout of the SEI.
+Reads with PyAV and shares nothing with the recorder it judges, nor with the simulators but the layout of the marks.
+H.264 and H.265 are judged by the SEI in every access unit. Motion JPEG has none: it is decoded and judged by the blocks
+painted at the top of the picture. AAC is judged by the data stream element each access unit begins with, G.711 by the
+digits among its samples; a recorder that encodes anew is caught by that.
 """
 
 import argparse
@@ -14,9 +17,10 @@ from typing import Any
 
 import av
 
-from simulators import h265
+from simulators import h265, mjpeg
 from simulators.clip import split_nals
 from simulators.packets import Mark, read_mark
+from simulators.sound import find_g711_marks, read_aac_mark
 
 _US = 1_000_000
 
@@ -64,13 +68,11 @@ def read_frames(path: str | PathLike[str]) -> list[Frame]:
     try:
         with av.open(str(path)) as container:
             stream = _video(container, path)
-            hevc = stream.codec_context.name == "hevc"
-            length_size = _length_size(stream.codec_context.extradata, hevc)
-            read = h265.read_mark if hevc else read_mark
+            find_marks = _mark_finder(stream)
             for packet in container.demux(stream):
                 if packet.size == 0:  # PyAV's end-of-stream packet
                     continue
-                frames.append(_judge_packet(packet, length_size, read, path, len(frames)))
+                frames.append(_judge_packet(packet, find_marks, path, len(frames)))
     except av.FFmpegError as error:
         raise JudgeError(f"{path}: {error}") from error
     return frames
@@ -121,12 +123,78 @@ def check_gapless(frames: Iterable[Frame]) -> GaplessReport:
     )
 
 
-def _judge_packet(
-    packet: Any, length_size: int | None, read: Callable[[bytes], Mark | None], path: str | PathLike[str], number: int
-) -> Frame:
-    nals = split_nals(bytes(packet)) if length_size is None else _split_sized(bytes(packet), length_size)
+def read_sound(path: str | PathLike[str]) -> list[Frame]:
+    """Every marked unit of the file's audio stream, in order: AAC access units, or the camera's G.711 packets, in
+    whatever pieces the file holds them; `is_keyframe` is always true.
+
+    Raises JudgeError for a file that does not open, has no audio, or has audio without marks.
+    """
+    found: list[Frame] = []
+    samples = bytearray()
     try:
-        marks = [mark for nal in nals if (mark := read(nal)) is not None]
+        with av.open(str(path)) as container:
+            if not container.streams.audio:
+                raise JudgeError(f"{path}: no audio stream")
+            stream = container.streams.audio[0]
+            codec, rate_hz = stream.codec_context.name, stream.codec_context.sample_rate
+            start_us: int | None = None
+            for packet in container.demux(stream):
+                if packet.size == 0 or packet.pts is None:
+                    continue
+                at_us = round(packet.pts * packet.time_base * _US)
+                if codec == "aac":
+                    mark = read_aac_mark(bytes(packet))
+                    if mark is None:
+                        raise JudgeError(f"{path}: audio unit {len(found)} has no mark")
+                    found.append(Frame(mark.counter, mark.capture_us, packet.pts, True, mark.camera, at_us))
+                elif codec in ("pcm_alaw", "pcm_mulaw"):
+                    start_us = at_us if start_us is None else start_us
+                    samples += bytes(packet)
+                else:
+                    raise JudgeError(f"{path}: audio is {codec}, which no simulated camera sends")
+            for at, mark in find_g711_marks(bytes(samples)):
+                at_us = (start_us or 0) + at * _US // rate_hz
+                found.append(Frame(mark.counter, mark.capture_us, at, True, mark.camera, at_us))
+    except av.FFmpegError as error:
+        raise JudgeError(f"{path}: {error}") from error
+    except ValueError as error:
+        raise (
+            error if isinstance(error, JudgeError) else JudgeError(f"{path}: a mark in the audio is damaged")
+        ) from error
+    if not found:
+        raise JudgeError(f"{path}: no marks in the audio")
+    return found
+
+
+def _mark_finder(stream: Any) -> Callable[[Any], list[Mark]]:
+    """How the marks of one packet of this stream are found; raises ValueError where one is damaged."""
+    codec, extradata = stream.codec_context.name, stream.codec_context.extradata
+    if codec == "mjpeg":
+        return _picture_marks
+    read = h265.read_mark if codec == "hevc" else read_mark
+    length_size = _length_size(extradata, codec == "hevc")
+
+    def find(packet: Any) -> list[Mark]:
+        nals = split_nals(bytes(packet)) if length_size is None else _split_sized(bytes(packet), length_size)
+        return [mark for nal in nals if (mark := read(nal)) is not None]
+
+    return find
+
+
+def _picture_marks(packet: Any) -> list[Mark]:
+    found = []
+    for picture in packet.decode():
+        luma = picture.planes[0]
+        mark = mjpeg.read_picture(bytes(luma), luma.line_size, picture.width)
+        found += [mark] if mark is not None else []
+    return found
+
+
+def _judge_packet(
+    packet: Any, find_marks: Callable[[Any], list[Mark]], path: str | PathLike[str], number: int
+) -> Frame:
+    try:
+        marks = find_marks(packet)
     except ValueError as error:
         raise JudgeError(f"{path}: the mark of access unit {number} is damaged") from error
     if len(marks) != 1:
@@ -179,9 +247,11 @@ def main(argv: list[str]) -> int:
 def _judge_files(paths: Sequence[str]) -> dict[str, Any]:
     files: list[dict[str, Any]] = []
     frames: list[Frame] = []
+    sound: list[Frame] = []
     for path in paths:
         found = read_frames(path)
         frames += found
+        sound += read_sound(path) if _has_sound(path) else []
         files.append(
             {
                 "file": path,
@@ -191,4 +261,16 @@ def _judge_files(paths: Sequence[str]) -> dict[str, Any]:
             }
         )
     report = check_gapless(frames)
-    return {"ok": report.ok, **asdict(report), "files": files}
+    verdict = {"ok": report.ok, **asdict(report), "files": files}
+    if sound:
+        heard = check_gapless(sound)
+        verdict |= {"ok": report.ok and heard.ok, "sound": {"ok": heard.ok, **asdict(heard)}}
+    return verdict
+
+
+def _has_sound(path: str) -> bool:
+    try:
+        with av.open(path) as container:
+            return bool(container.streams.audio)
+    except av.FFmpegError as error:
+        raise JudgeError(f"{path}: {error}") from error

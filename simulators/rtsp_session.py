@@ -118,7 +118,7 @@ class Session:
         del self.state.records[:-_RECORDS_KEPT]
         for track in self.tracks.values():
             if track.kind == AUDIO:
-                track.next_unit = feed.newest_sound(now_us) + 1
+                track.next_unit = max(0, feed.newest_sound(now_us) + 1)
             elif track.kind == METADATA:
                 track.next_unit = feed.newest_document(now_us) + 1
             track.begin(self.first_ticks(track), now_us)
