@@ -8,7 +8,7 @@ DEMO_SECONDS ?= 60
 TEST_WORKERS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-packages check format bench-recorder bench-recorder-max bench-report lock clean
+.PHONY: help venv demo test test-packages check fuzz soak format bench-recorder bench-recorder-max bench-ledger bench-report lock clean
 
 help:
 	@echo "make demo            four simulated cameras, a broker and edged, told as a story (DEMO_SECONDS=$(DEMO_SECONDS))"
@@ -16,6 +16,9 @@ help:
 	@echo "make check           format, lint, types, import contracts, documents"
 	@echo "make bench-recorder  edged's recorder beside one ffmpeg per camera, as JSON lines"
 	@echo "make bench-recorder-max  the most cameras this machine records without losing a packet"
+	@echo "make bench-ledger    the ledger at a million entries, and an inspector's check"
+	@echo "make soak            64 cameras and random faults for 20 minutes"
+	@echo "make fuzz            the recorder's cores under atheris"
 	@echo "make bench-report    what a scrape of 256 cameras costs"
 	@echo "make format          put the code into the house format"
 	@echo "make lock            resolve the dependencies anew (needs uv)"
@@ -53,6 +56,16 @@ bench-recorder: venv
 
 bench-recorder-max: venv
 	@$(BIN)/python -m tests.bench.recorder_max
+
+bench-ledger: venv
+	@$(BIN)/python -m tests.bench.ledger
+
+# atheris is no dependency: it is needed here alone (pip install atheris).
+fuzz: venv
+	@$(BIN)/python -m tests.fuzz
+
+soak: venv
+	@$(BIN)/python -m tests.soak
 
 bench-report: venv
 	@$(BIN)/python -m tests.bench.report
