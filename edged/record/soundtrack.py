@@ -11,7 +11,6 @@ from edged.record.quirks import OnQuirk, Quirk
 from edged.record.rtp import signed_ticks
 
 SOUND_LIMIT = 1024 * 1024  # bytes collected between two fragments; two seconds of AAC are under 100 KiB
-SOUND_FRAMES = 5000  # likewise; two seconds of G.711 in the smallest usual packets, of 5 ms, are 400
 JUMP_US = 10 * SECOND  # a step of the timestamps that parts from arrival by more is the camera's clock jumping
 
 
@@ -71,7 +70,7 @@ class Soundtrack:
             self._position += step
         self._stamp, self._mono_us = timestamp, mono_us
         self._delay.note(mono_us - (self._position + ticks) * SECOND // rate)
-        if self._size + len(data) > SOUND_LIMIT or len(self._frames) >= SOUND_FRAMES:
+        if self._size + len(data) > SOUND_LIMIT:
             self._on_quirk(Quirk.AUDIO_UNUSABLE)
             return
         self._times.append(self._position)

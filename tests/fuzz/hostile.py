@@ -19,11 +19,12 @@ from tests.record_film import AUDIO_CHANNEL, START_US, Recording, film, packet
 
 SPARE_BYTES = 64 * 1024 * 1024  # a picture of 8 MiB, moved once, its fragment, and what the allocator keeps
 TOTAL_BYTES = 48 * 1024 * 1024
+CPU_S = 10  # for all of it; the slowest case needs three
 PORTION = 512 * 1024  # about what one tick brings from a fast camera
 AAC = AudioTrack(None, 97, Codec.AAC, 48_000, 1, b"\x11\x88")
 
 
-def _record(packets: Iterator[bytes], audio: AudioTrack | None = None) -> None:
+def _record(packets: Iterator[bytes], audio: AudioTrack | None = None, total: int = TOTAL_BYTES) -> None:
     """Feed the packets to a recording as fast as they can be made, a tick's worth at a time."""
     recorder = Recording(film(), sets=(SPS, PPS), audio=audio)
     recorder.feed(packet(b"\x65\x88" + bytes(20), number=0, stamp=0, marker=True), START_US)
@@ -38,7 +39,7 @@ def _record(packets: Iterator[bytes], audio: AudioTrack | None = None) -> None:
             portion.clear()
             for tape in recorder.tapes:  # on the disk by now
                 tape.pieces.clear()
-        if fed >= TOTAL_BYTES:
+        if fed >= total:
             return
 
 
@@ -53,12 +54,35 @@ def _endless_nal() -> None:
     )
 
 
+def _parameter_set(number: int) -> bytes:
+    """The beginning of a picture parameter set of this id, an Exp-Golomb code (ITU-T H.264, 9.1)."""
+    return b"\x68" + (number + 1 << 16 - 2 * (number + 1).bit_length()).to_bytes(2, "big")
+
+
 def _endless_parameter_sets() -> None:
-    """Sets of all ids, each as long as can be, none followed by a picture."""
+    """Sets of all ids, none followed by a picture."""
     _record(
-        packet(b"\x68" + struct.pack(">H", 1 << 15 | number % 4096) + bytes(60_000), number=number, stamp=number)
+        packet(_parameter_set(number % 32) + bytes(60_000), number=number, stamp=number)
         for number in itertools.count(1)
     )
+
+
+def _vast_parameter_sets() -> None:
+    """Sets of all ids, in fragments of several megabytes, each in a whole access unit."""
+
+    def packets() -> Iterator[bytes]:
+        number, pieces = 1, 60
+        for its_id in itertools.count():
+            begin = _parameter_set(its_id % 32)[1:]
+            for piece in range(pieces):
+                header = 8 | (piece == 0) << 7 | (piece == pieces - 1) << 6
+                payload = bytes((0x7C, header)) + (begin if piece == 0 else b"") + bytes([its_id % 251]) * 60_000
+                yield packet(payload, number=number, stamp=its_id * 3600)
+                number += 1
+            yield packet(b"\x65\x88" + bytes(20), number=number, stamp=its_id * 3600, marker=True)
+            number += 1
+
+    _record(packets(), total=3 * TOTAL_BYTES)
 
 
 def _tiny_sound() -> None:
@@ -96,7 +120,7 @@ def _endless_head() -> None:
 
 def _endless_early_frames() -> None:
     replies = Replies()
-    for _ in range(TOTAL_BYTES // 60_000):
+    for _ in range(4 * TOTAL_BYTES // 60_000):
         replies.feed(struct.pack(">BBH", 0x24, 0, 60_000) + bytes(60_000))
         assert replies.take() is None
 
@@ -118,6 +142,7 @@ def _sparse_file() -> None:
 CASES: Mapping[str, Callable[[], None]] = {
     "endless-nal": _endless_nal,
     "endless-parameter-sets": _endless_parameter_sets,
+    "vast-parameter-sets": _vast_parameter_sets,
     "one-byte-packets": lambda: _record(_numbered(b"\x41")),
     "one-byte-keyframes": lambda: _record(_numbered(b"\x65")),
     "keyframes-at-one-time": lambda: _record(_numbered(b"\x65\x88", step=0)),
@@ -142,6 +167,7 @@ def main() -> None:
     used = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmSize"))
     limit = int(used.split()[1]) * 1024 + SPARE_BYTES
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
     try:
         CASES[sys.argv[1]]()
     except StreamFailed as error:

@@ -22,6 +22,16 @@ def _messages() -> list[bytes]:
     ]
 
 
+def _conversation() -> list[bytes]:
+    """An opening in which every reply is good, and one that smuggles a line's end into the session's name."""
+    name = _reply(16, b"\x06\x05a\x0bb\rc")
+    return [b"\0" + _reply(0) * 2 + _reply(16, b"\x06\x0277") + _reply(0), b"\0" + _reply(0) * 2 + name + _reply(0) * 2]
+
+
+def _reply(how: int, header: bytes = b"") -> bytes:
+    return bytes([how]) + header + b"\0"  # and an empty end of the description
+
+
 def _descriptions() -> list[bytes]:
     return [
         b"v=0\r\na=control:*\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\na=control:trackID=1\r\n"
@@ -66,7 +76,7 @@ def _files() -> list[bytes]:
 
 _SEEDS: Mapping[str, Callable[[], list[bytes]]] = {
     "messages": _messages,
-    "conversation": lambda: [bytes([0, 0, 0, 0]) * 4 + b"\x10" + b"\x06\x0277\x08" * 3],
+    "conversation": _conversation,
     "challenges": lambda: [bytes([0, len(_CHALLENGE)]) + _CHALLENGE],
     "descriptions": _descriptions,
     "parameter_sets": lambda: [SPS, PPS, film().sps, film().pps],

@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.fuzz.cores import CORES
+from tests.fuzz.seeds import seeds
 
 FINDS = Path(__file__).parent / "finds"
 # Long runs of one byte, and numbers at the edges of their fields, are what random bytes hardly ever hold.
@@ -32,6 +33,12 @@ inputs = st.lists(pieces, max_size=24).map(b"".join)
 @example(data=b"")
 def test_no_input_breaks_a_core(name: str, data: bytes) -> None:
     CORES[name](data)
+
+
+@pytest.mark.parametrize("name", CORES)
+def test_well_formed_input_passes(name: str) -> None:
+    for seed in seeds(name):
+        CORES[name](seed)
 
 
 @pytest.mark.parametrize("find", sorted(FINDS.glob("*/*")), ids=lambda find: f"{find.parent.name}-{find.name}")
