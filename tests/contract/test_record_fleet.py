@@ -393,11 +393,6 @@ async def test_the_status_is_told_once_a_second_and_its_end_is_felt(tmp_path: Pa
         follower = follow_status(path)
         await anext(follower)
     with pytest.raises(RecorderAbsent):
-        await all_of(follower)
+        [None async for _ in follower]
     assert all(0.5 * SECOND < after - before < 2 * SECOND for before, after in pairwise(times[1:]))
     assert not path.exists()
-
-
-async def all_of(statuses: Any) -> None:
-    async for _ in statuses:
-        pass

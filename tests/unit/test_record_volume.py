@@ -10,13 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from edged.archive import journal
 from edged.archive.layout import segment_path
 from edged.base.clock import SystemClock
-from edged.model import Cause, Loss, RecorderStart, RecorderStop, SegmentSealed, StreamKind
+from edged.model import Cause, Loss, RecorderStart, RecorderStop, StreamKind
 from edged.record.assignment import AssignedVolume
 from edged.record.buffers import Shelf
-from edged.record.journal_file import known_segments
 from edged.record.runs import RunCounter
 from edged.record.segment_file import Committed, SegmentFile
 from edged.record.volume import VolumeWriter
@@ -328,31 +326,6 @@ async def test_recording_does_not_wait_for_recovery(site: Site) -> None:
     await writer.stop()
     check_journal_equals_files(site)
     assert len(site.segments()) == 203
-
-
-def test_every_segment_line_is_recognised_by_its_pattern(tmp_path: Path) -> None:
-    sealed = SegmentSealed(
-        camera="a-b_1",
-        stream=StreamKind.SUB,
-        start_us=1,
-        end_us=2,
-        run=33,
-        seq=44,
-        bytes=5,
-        frames=6,
-        keyframes=1,
-        codec="avc1.64001f",
-        width=7,
-        height=8,
-        sha256="ab",
-        lost_packets=0,
-        recovered=True,
-        boot_id="",
-        start_mono_us=0,
-    )
-    day = tmp_path / "day"
-    day.write_bytes(journal.encode(LOSS) + journal.encode(sealed) + journal.encode(START) + b'{"camera":"torn')
-    assert list(known_segments(day)) == [(b"a-b_1", b"sub", 33, 44)]
 
 
 # --- disks that fail -----------------------------------------------------------------------------------------------
