@@ -66,6 +66,9 @@ class Packet:
     timestamp: int
     ssrc: int
     payload: bytes
+    channel: int = 0
+    head: bytes = b""
+    """The first two bytes of the RTP header: version, padding, extension, marker, payload type."""
 
     def mark(self) -> Mark | None:
         if self.payload[0] & 0x1F != 24:
@@ -151,7 +154,7 @@ class Viewer:
             self.reports.append(((seconds - 2_208_988_800) * 1_000_000 + (fraction * 1_000_000 >> 32), timestamp))
         else:
             sequence, timestamp, ssrc = struct.unpack(">HII", data[2:12])
-            self.packets.append(Packet(sequence, timestamp, ssrc, data[12:]))
+            self.packets.append(Packet(sequence, timestamp, ssrc, data[12:], channel, data[:2]))
         return None
 
     async def play(self) -> "Viewer":
