@@ -4,8 +4,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO_SECONDS ?= 60
-# Most tests wait for something real to happen: four at a time suit two cores.
-TEST_WORKERS ?= 4
+# Most tests wait for something real to happen: three at a time suit two cores.
+TEST_WORKERS ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test test-packages check fuzz soak format bench-recorder bench-recorder-max bench-ledger bench-report lock clean

@@ -214,7 +214,8 @@ async def test_the_clock_offset_is_measured_and_logins_are_dated_with_it(auth: s
         [found] = await scout.once()
         assert found.problem is None
         assert found.clock_offset_us is not None
-        assert abs(found.clock_offset_us - offset * SECOND) < 0.8 * SECOND
+        # ONVIF tells whole seconds, and a busy machine answers late; the point is the two hours and the eight years.
+        assert abs(found.clock_offset_us - offset * SECOND) < 3 * SECOND
 
 
 async def test_a_refusing_camera_is_tried_again() -> None:
