@@ -17,6 +17,7 @@ _SLICE_S = 0.004  # how often a spread frame's next packets go; a wake-up per pa
 _SPREAD_SHARE = 0.9  # of the frame interval: the last packets are out before the next frame comes
 _PUMP_S = 0.002
 _PUMP_BELOW = 256 * 1024
+_TRICKLE_BACKLOG = 4096  # bytes waiting for each one more segment per turn: a stream must not fall behind for ever
 
 
 class Delivery:
@@ -34,6 +35,8 @@ class Delivery:
         self._last_due = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._pump: asyncio.TimerHandle | None = None
+        self._trickling = bytearray()
+        self._trickle_handle: asyncio.Handle | None = None
 
     def answer(self, data: bytes) -> None:
         """Send an answer now."""
@@ -88,6 +91,10 @@ class Delivery:
         if self._pump is not None:
             self._pump.cancel()
             self._pump = None
+        if self._trickle_handle is not None:
+            self._trickle_handle.cancel()
+            self._trickle_handle = None
+        self._trickling.clear()
 
     def _flush(self) -> None:
         if self._timer is not None:
@@ -110,15 +117,26 @@ class Delivery:
         transport = self._transport
         if transport.is_closing():
             return
-        if "one-byte-segments" in self._mischief.quirks:
-            for at in range(len(data)):
-                if transport.is_closing():
-                    return
-                transport.write(data[at : at + 1])
+        if self._trickling or "one-byte-segments" in self._mischief.quirks:
+            self._trickling += data
+            if self._trickle_handle is None:
+                self._trickle()
         else:
             transport.write(data)
-        if transport.get_write_buffer_size() > self._max_behind_bytes:
+        if transport.get_write_buffer_size() + len(self._trickling) > self._max_behind_bytes:
             self._too_slow()
+
+    def _trickle(self) -> None:
+        """One byte to a segment, and one segment to a turn of the loop, so that a reader can see each by itself."""
+        self._trickle_handle = None
+        for _ in range(1 + len(self._trickling) // _TRICKLE_BACKLOG):
+            if self._transport.is_closing():
+                self._trickling.clear()
+            if not self._trickling:
+                return
+            self._transport.write(self._trickling[:1])
+            del self._trickling[:1]
+        self._trickle_handle = self._loop.call_soon(self._trickle)
 
 
 def _cut(burst: Burst, pieces: int) -> list[Burst]:
