@@ -222,8 +222,8 @@ async def test_reading_a_huge_reply_does_not_hold_up_the_event_loop(camera: OddC
         await asyncio.sleep(0.002)
         beats.append(loop.time())
     assert len(asking_now.result()) == 256  # of so many, the first
-    assert beats[-1] - beats[0] > 0.3  # it took long
-    assert max(after - before for before, after in itertools.pairwise(beats)) < 0.15  # and held up nobody
+    # Had it been read on the loop, one pause would have been nearly all of the time.
+    assert max(after - before for before, after in itertools.pairwise(beats)) < (beats[-1] - beats[0]) * 0.6
 
 
 @pytest.mark.parametrize("uri", ["", "nonsense", "http://h/stream", "rtsp://", "rtsp://h:port/x"])
