@@ -1,6 +1,7 @@
 """The cores of the media: packets of every kind in any order, and what a file gets of them. See `cores`."""
 
 import contextlib
+import functools
 import itertools
 from collections.abc import Sequence
 
@@ -13,6 +14,7 @@ from edged.record.rtcp import Reception
 from edged.record.sdp import AudioTrack, Codec
 from edged.record.tracks import audio_format
 from edged.record.udp_order import WINDOW_BYTES, WINDOW_PACKETS, WINDOW_US, Held, Window
+from simulators.clip import Clip
 from tests.fuzz.container import PPS, SPS, YEAR_2200_US, read_back
 from tests.fuzz.dice import Dice
 from tests.record_film import AUDIO_CHANNEL, JPEG_TYPE, SECOND, START_US, TYPE, Receiver, Recording, film, packet
@@ -99,26 +101,32 @@ def interleaved(data: bytes) -> None:
         assert pieces.video.lost == whole.video.lost
 
 
+@functools.cache
+def _film(codec: str = "h264") -> Clip:
+    """Read and cut into packets once: only its description is of interest here."""
+    return film(codec=codec)
+
+
 def h264(data: bytes) -> None:
     """Of H.264 packets of any content: see `_record`."""
-    _record(data, Recording(film(), segment_s=2.0, fragment_s=0.5, sets=(SPS, PPS)), _H264)
+    _record(data, Recording(_film(), segment_s=2.0, fragment_s=0.5, sets=(SPS, PPS)), _H264)
 
 
 def h265(data: bytes) -> None:
     """Of H.265 packets of any content: see `_record`."""
-    _record(data, Recording(film(codec="h265"), segment_s=2.0, fragment_s=0.5), _H265)
+    _record(data, Recording(_film("h265"), segment_s=2.0, fragment_s=0.5), _H265)
 
 
 def jpeg(data: bytes) -> None:
     """Of JPEG packets of any content: see `_record`."""
-    _record(data, Recording(film(codec="mjpeg"), segment_s=2.0, fragment_s=0.5), _JPEG, kind=JPEG_TYPE)
+    _record(data, Recording(_film("mjpeg"), segment_s=2.0, fragment_s=0.5), _JPEG, kind=JPEG_TYPE)
 
 
 def with_audio(data: bytes) -> None:
     """Of H.264 packets of any content with packets of sound between them: see `_record`."""
     dice = Dice(data)
     track = dice.choose(_TRACKS)
-    _record(dice.rest(), Recording(film(), segment_s=2.0, fragment_s=0.5, sets=(SPS, PPS), audio=track), _H264, track)
+    _record(dice.rest(), Recording(_film(), segment_s=2.0, fragment_s=0.5, sets=(SPS, PPS), audio=track), _H264, track)
 
 
 def audio(data: bytes) -> None:
