@@ -174,8 +174,9 @@ async def test_a_wrong_password_is_reported_and_not_hammered(
 ) -> None:
     book = LoginBook(monkeypatch)
     async with (
-        Fleet(cameras=1, subnet=a_subnet(), **SMALL, onvif_auth=auth) as fleet,
-        scouting(fleet, WRONG) as (scout, crew),
+        # Asked directly: by multicast another test's recorder would find it as well, and try a login of its own.
+        Fleet(cameras=1, subnet=a_subnet(), **SMALL, onvif_auth=auth, multicast=False) as fleet,
+        scouting(fleet, WRONG, interfaces=(), probe=(fleet.cameras[0].address,)) as (scout, crew),
     ):
         for _ in range(4):
             [found] = await scout.once()
