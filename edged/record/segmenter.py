@@ -237,7 +237,9 @@ class Segmenter:
         """The camera itself left frames out: the span stays covered, and the journal says that it is thin."""
         if self._segment is not None:
             start_us = self._label(self._segment, since)
-            self._sink.loss(start_us, start_us + ticks_to_us(ticks), Cause.LOSS, 0, max(1, ticks // usual))
+            # A camera that claims a longer silence than there was time for has not lost what is yet to come.
+            end_us = max(start_us, self._label(self._segment, since + ticks, self._media.mono_us))
+            self._sink.loss(start_us, end_us, Cause.LOSS, 0, max(1, ticks // usual))
 
     def _must_cut(self, key: bool) -> bool:
         span = self._media.time - self._times[0]
