@@ -8,7 +8,7 @@ import asyncio
 import ipaddress
 import random
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,31 +24,16 @@ from simulators.packets import CLOCK_RATE_HZ
 from simulators.rtsp import RtspConnection
 from simulators.rtsp_session import RtspState
 from simulators.sound import Sound
+from simulators.timebase import Timebase
 from simulators.wsd import GROUP, PORT, Probe, Responder, bye, hello, matches, probe_matches, read_probe
 
 if TYPE_CHECKING:
     from simulators.tls import Authority
 
-__all__ = ["Camera", "FaultError", "Timebase"]
+__all__ = ["Camera", "FaultError"]
 
 _PHASE_STEP_MS = 7  # shares no factor with the usual frame intervals
 _LONGEST_PROBE_DELAY_S = 0.1  # answers are spread a little, as WS-Discovery section 5.3 asks, but tests do not wait
-
-
-@dataclass(frozen=True, slots=True)
-class Timebase:
-    """True time in microseconds UTC, told by the monotonic clock from one reading of the wall clock."""
-
-    wall_us: int
-    monotonic_s: float
-
-    def now_us(self) -> int:
-        """The time now."""
-        return self.wall_us + round((asyncio.get_running_loop().time() - self.monotonic_s) * 1e6)
-
-    def loop_time(self, at_us: int) -> float:
-        """The event loop's clock at this time."""
-        return self.monotonic_s + (at_us - self.wall_us) / 1e6
 
 
 class Camera:
@@ -388,8 +373,9 @@ class Camera:
         now_us = self._timebase.now_us()
         for counter in range(self._shown + 1, self.feed.newest(now_us) + 1):
             self._shown = counter
+            due_s = self._timebase.loop_time(self.feed.captured_us(counter))
             for connection in playing:
-                connection.send_frame(counter)
+                connection.send_frame(counter, due_s)
         for connection in playing:
             connection.send_rest(now_us)
         self._wait_for(self._shown + 1)

@@ -42,13 +42,16 @@ class Delivery:
         """Send an answer now."""
         self._write(data)
 
-    def media(self, track: Track, burst: Burst, spread_s: float = 0.0) -> None:
-        """Send packets, over this many seconds (0: all at once), and late where the network is slow."""
+    def media(self, track: Track, burst: Burst, spread_s: float = 0.0, due_s: float | None = None) -> None:
+        """Send packets, over this many seconds from `due_s` (the loop's time; None: now) on, and late where the
+        network is slow. 0 seconds: all at once.
+        """
         delay_us = self._mischief.delay_us
         if not spread_s and not delay_us and not self._waiting:
             self._send(track, burst)
             return
-        due = self._loop.time()
+        # From when they were due, not from now: cameras that are due together share the loop's wake-ups.
+        due = self._loop.time() if due_s is None else due_s
         if delay_us:
             held_s = self._mischief.draw.uniform(0, delay_us) / 1e6
             track.record.delayed += len(burst.starts)

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
-from simulators.camera import Camera, FaultError, Timebase
+from simulators.camera import Camera, FaultError
 from simulators.clip import make_clip
 from simulators.onvif import Identity
 from simulators.options import FleetOptions
 from simulators.sound import make_sound
+from simulators.timebase import Timebase
 from simulators.wsd import MulticastEar, read_probe
 
 if TYPE_CHECKING:

@@ -50,13 +50,14 @@ class RtspConnection(asyncio.Protocol):
         """What this client has set up."""
         return self._session
 
-    def send_frame(self, counter: int) -> None:
-        """Send this frame, cutting off a client that has fallen too far behind."""
+    def send_frame(self, counter: int, due_s: float) -> None:
+        """Send this frame, due at this time of the loop; a client that has fallen too far behind is cut off."""
         if self._session is None or self._delivery is None:
             return
         sent = self._session.video(counter)
         if sent is not None:
-            self._delivery.media(*sent, spread_s=1 / self._state.feed.clip.spec.fps if self._state.spread else 0.0)
+            spread_s = 1 / self._state.feed.clip.spec.fps if self._state.spread else 0.0
+            self._delivery.media(*sent, spread_s=spread_s, due_s=due_s)
 
     def send_rest(self, now_us: int) -> None:
         """Send the sound, documents and sender reports that are due."""

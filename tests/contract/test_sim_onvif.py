@@ -21,7 +21,7 @@ SOAP = "http://www.w3.org/2003/05/soap-envelope"
 
 
 def fleet_of_one(**asked: Any) -> Fleet:
-    return Fleet(cameras=1, subnet=f"127.{20 + os.getpid() % 200}.{200 + next(_numbers) % 50}", **SMALL, **asked)
+    return Fleet(cameras=1, subnet=f"127.{20 + os.getpid() % 200}.{200 + next(_numbers) % 50}", **SMALL | asked)
 
 
 @pytest.fixture
@@ -73,6 +73,24 @@ async def test_zeep_accepts_every_reply(strict: None, offset: float) -> None:
             assert [code.localname for code in caught.value.subcodes] == ["InvalidArgVal", "NoProfile"]
         finally:
             await client.close()
+
+
+@pytest.mark.parametrize(("codec", "told", "told2"), [("h265", None, "H265"), ("mjpeg", "JPEG", "JPEG")])
+async def test_other_codecs_are_told_where_there_are_words_for_them(
+    strict: None, codec: str, told: str | None, told2: str
+) -> None:
+    async with fleet_of_one(codec=codec, auth="none", size="320x240", bitrate="500k") as fleet:
+        (camera,) = fleet.cameras
+        client = await client_for(camera)
+        try:
+            profiles = await (await client.create_media_service()).GetProfiles()
+        finally:
+            await client.close()
+        encoders = [profile.VideoEncoderConfiguration for profile in profiles]
+        assert [encoder and encoder.Encoding for encoder in encoders] == [told, told]
+        url = str(camera.onvif_url).replace("device", "media2")
+        _, full = await ask(url, envelope("GetProfiles", MEDIA2, "<x:Type>VideoEncoder</x:Type>"))
+        assert full.count(f"<tt:Encoding>{told2}</tt:Encoding>") == 2
 
 
 async def test_the_wrong_password_is_a_not_authorized_fault() -> None:

@@ -3,10 +3,13 @@
 import asyncio
 import base64
 import hashlib
+import json
 import re
+import signal
 import socket
 import ssl
 import struct
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,6 +20,7 @@ from typing import Any
 import pytest
 
 from simulators.camera import Camera
+from simulators.control import ask
 from simulators.fleet import Fleet
 from simulators.options import FleetOptions, OptionError
 from tests.sim_viewer import SMALL, Viewer, fresh_subnet, wait_until
@@ -310,6 +314,31 @@ def test_impossible_fleets_are_refused_by_name(asked: dict[str, Any], sentence: 
 
 def test_a_long_gop_in_seconds() -> None:
     assert FleetOptions(long_gop=8, fps=25).film.gop == 200
+
+
+async def test_the_command_takes_every_option() -> None:
+    words = "--codec h265 --bframes 1 --long-gop 0.4 --audio aac --metadata --transport both --tls --slots 3"
+    words += " --pacing spread --quirk padding --quirk no-marker --auth digest-sha256 --cameras 1 --no-onvif"
+    words += f" --size 160x90 --bitrate 200k --subnet {fresh_subnet()}"
+    fleet = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "simulators", "fleet", *words.split()), stdout=asyncio.subprocess.PIPE
+    )
+    assert fleet.stdout is not None
+    async with asyncio.timeout(30):
+        ready = json.loads(await fleet.stdout.readline())
+        (card,) = ready["cameras"]
+        assert card["rtsps"].startswith("rtsps://")
+        assert ready["ca"] == card["ca"]
+        assert Path(ready["ca"]).exists()
+        stats = await asyncio.to_thread(ask, ready["control"], {"do": "stats"})
+        assert stats["cameras"][0]["faults"] == ["quirk no-marker", "quirk padding"]
+        for fault, value in (("reorder", "5"), ("quirk", "garbage"), ("params-change", None), ("unquirk", "padding")):
+            order = {"do": "fault", "camera": "cam-1", "fault": fault, "value": value}
+            told = await asyncio.to_thread(ask, ready["control"], order)
+        assert told["faults"] == ["reordering 5 %", "quirk garbage", "quirk no-marker"]
+        fleet.send_signal(signal.SIGTERM)
+        assert await fleet.wait() == 0
+    assert not Path(ready["ca"]).exists()
 
 
 async def test_ports_are_given_back() -> None:
