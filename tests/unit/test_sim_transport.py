@@ -290,6 +290,9 @@ async def test_other_logins(auth: str) -> None:
                 assert "algorithm=SHA-256" in challenges[0]
                 signed = answer_sha256(viewer, challenges[0], "DESCRIBE")
                 assert await describe_with(viewer, signed) == right
+                viewer.challenge = dict(re.findall(r'(\w+)="?([^",]+)"?', challenges[0]))
+                with_md5 = viewer.sign("DESCRIBE", viewer.url)
+                assert await describe_with(viewer, with_md5) == (401 if auth == "digest-sha256" else right)
                 as_md5 = signed.replace("SHA-256", "MD5")
                 assert await describe_with(viewer, as_md5) == 401
             await viewer.close()
