@@ -51,7 +51,6 @@ class Report:
     worst_gap_error_ms: float = 0.0
     causes: dict[str, int] = field(default_factory=dict)
     memory_kib: tuple[int, int] = (0, 0)  # PSS in the quiet before and after
-    memory_settled_kib: int = 0  # PSS between a third and half of the time
     memory_peak_kib: int = 0
     fds: tuple[int, int] = (0, 0)
     threads: tuple[int, int] = (0, 0)
@@ -129,7 +128,6 @@ def _judge_process(outcome: Outcome, report: Report) -> None:
         report.wrong.append(f"{report.fds[0]} file descriptors became {report.fds[1]}")
     # The shelf of fragment buffers fills while the faults rain: what counts is that it does not go on growing.
     settled = _level(outcome.during[len(outcome.during) // 3 : len(outcome.during) // 2], "pss_kib")
-    report.memory_settled_kib = settled
     if report.memory_kib[1] > settled + MEMORY_KIB:
         report.wrong.append(f"{settled} KiB of memory became {report.memory_kib[1]}")
 
@@ -265,10 +263,7 @@ def _judge_frames(
         # Where the camera fell silent without the session ending, the file goes on and a loss says what is not in it.
         thin = _any_in(losses, before.fact.end_us - interval_us, between.end_us)
         error_us = abs(said_us - missing * interval_us)
-        lasts_us = before.fact.end_us - before.fact.start_us - before.frames[-1].pts_us
-        if missing and not said_us and not thin and lasts_us <= SHORT_US and lasts_us + LATE_US > missing * interval_us:
-            report.short_silences += 1
-        elif missing and not said_us and not thin:
+        if missing and not said_us and not thin:
             report.wrong.append(f"{camera}: {missing} frames are missing between two files, and no gap says so")
         if said_us and not thin:
             report.worst_gap_error_ms = max(report.worst_gap_error_ms, error_us / 1000)
