@@ -30,15 +30,15 @@ def record(url: str, path: Path, transport: str, **more: str) -> None:
         wanted = [stream for stream in source.streams if stream.type in ("video", "audio")]
         copies = {stream.index: target.add_stream_from_template(stream) for stream in wanted}
         video = source.streams.video[0].index
-        count, last = 0, 0
+        count, last = 0, dict.fromkeys(copies, -1)
         for packet in source.demux(*wanted):
             index = packet.stream.index
             if packet.size == 0:
                 continue
-            if packet.dts is None:  # FFmpeg has no time yet for the first frames
-                packet.dts = last
-                packet.pts = last if packet.pts is None else packet.pts
-            last = packet.dts + 1 if index == video else last
+            # FFmpeg has no time for the first frames, and sets its times anew at a sender report: files want order.
+            packet.dts = last[index] + 1 if packet.dts is None else max(packet.dts, last[index] + 1)
+            packet.pts = packet.dts if packet.pts is None else max(packet.pts, packet.dts)
+            last[index] = packet.dts
             packet.stream = copies[index]
             target.mux(packet)
             count += index == video
