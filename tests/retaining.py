@@ -10,6 +10,7 @@ from typing import Any
 
 from edged.archive import roster
 from edged.archive.database import Database
+from edged.archive.deletions import named
 from edged.archive.indexing import index_facts
 from edged.archive.layout import segment_path
 from edged.archive.ledger import Entry, LedgerKind, entries
@@ -146,6 +147,11 @@ class House:
 
     async def told(self, kind: LedgerKind) -> list[Entry]:
         return [e for e in await self.database.read(entries, 0, 10**6) if e.kind is kind]
+
+    async def deletions(self) -> dict[SegmentKey, Entry]:
+        """By segment the newest entry that deleted it, spared or not."""
+        told = await self.told(LedgerKind.SEGMENTS_DELETED)
+        return {key: entry for entry in told for key, _ in named(entry.body)}
 
     async def sql(self, statement: str, *values: Any) -> list[sqlite3.Row]:
         return await self.database.write(lambda connection: connection.execute(statement, values).fetchall())

@@ -31,7 +31,8 @@ class LedgerKind(StrEnum):
     CAMERA_ADOPTED = "camera_adopted"
     CAMERA_REMOVED = "camera_removed"
     CAMERA_HOUR = "camera_hour"
-    SEGMENT_DELETED = "segment_deleted"
+    SEGMENTS_DELETED = "segments_deleted"
+    SEGMENT_SPARED = "segment_spared"
     FOOTAGE_MISSING = "footage_missing"
     FOOTAGE_FOUND = "footage_found"
     FLOOR_RAISED = "floor_raised"
@@ -98,9 +99,9 @@ def hour_topic(camera: str, stream: str, hour: int) -> str:
     return f"hour/{camera}/{stream}/{hour:010d}"
 
 
-def segment_topic(segment: str) -> str:
-    """The topic of a segment's deletions; `segment` is its id."""
-    return f"segment/{segment}"
+def deletion_topic(camera: str, stream: str, hour: int) -> str:
+    """The topic of what was deleted, or spared, of all that began in an hour. Sorts by hour."""
+    return f"deleted/{camera}/{stream}/{hour:010d}"
 
 
 def camera_topic(camera: str) -> str:
@@ -121,8 +122,11 @@ def _topic(kind: str, body: dict[str, Any]) -> str | None:
     match kind, body:
         case LedgerKind.CAMERA_HOUR, {"camera": camera, "stream": stream, "hour_us": int(at_us)}:
             return hour_topic(camera, stream, at_us // HOUR)
-        case LedgerKind.SEGMENT_DELETED, {"segment": str(segment)}:
-            return segment_topic(segment)
+        case (
+            LedgerKind.SEGMENTS_DELETED | LedgerKind.SEGMENT_SPARED,
+            {"camera": camera, "stream": stream, "hour_us": int(at_us)},
+        ):
+            return deletion_topic(camera, stream, at_us // HOUR)
         case (
             LedgerKind.CAMERA_ADOPTED
             | LedgerKind.CAMERA_REMOVED

@@ -133,7 +133,6 @@ CREATE TABLE camera_day (
     frames           INTEGER NOT NULL,
     deleted_segments INTEGER NOT NULL DEFAULT 0,
     deleted_bytes    INTEGER NOT NULL DEFAULT 0,
-    deleted_ledger   INTEGER,                    -- the last ledger entry that deleted from this day
     PRIMARY KEY (camera, stream, day)
 ) STRICT, WITHOUT ROWID;
 
@@ -184,7 +183,7 @@ CREATE TABLE ledger (
     body  TEXT    NOT NULL,                      -- canonical JSON
     leaf  BLOB    NOT NULL CHECK (length(leaf) = 32)  -- RFC 6962 leaf hash of the entry
 ) STRICT;
--- Where proofs find entries: a segment's deletions, a camera's turns, a camera-hour's records (see archive/ledger.py).
+-- Where proofs find entries: a camera's turns, a camera-hour's records and deletions (see archive/ledger.py).
 CREATE TABLE ledger_topic (
     topic TEXT    NOT NULL,
     seq   INTEGER NOT NULL REFERENCES ledger (seq),

@@ -120,8 +120,8 @@ def _prove(arguments: argparse.Namespace) -> int:
     elif good:
         print(f"{answer['segment']}: SHA-256 {answer['sha256']}")
         print(f"stands in entry {answer['seq']} of the {head.size} signed under {head.origin}")
-        for seq in answer["deleted_by"]:
-            print(f"deleted on record by entry {seq}")
+        if answer["deleted_by"] is not None:
+            print(f"deleted on record by entry {answer['deleted_by']}")
     if not good:
         complain(f"{answer['segment']}: the proof does not hold")
     return 0 if good else 1

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from zoneinfo import ZoneInfo
 
 from edged.archive import coverage
-from edged.archive.ledger import about, camera_topic, hour_topic, segment_topic
+from edged.archive.ledger import about, camera_topic, deletion_topic, hour_topic
 from edged.archive.roster import get
 from edged.archive.schema import DOOMED, MISSING, SEALED
 from edged.archive.segments import SegmentKey, segment_file, segments_in
@@ -74,8 +74,8 @@ def gather_day(
         for _, body in found
         for offset, _, run, number, _, _ in body["segments"]
     }
-    for segment in named:
-        seqs.update(seq for _, seq in about(connection, segment_topic(segment)))
+    deletions = (deletion_topic(camera, stream.value, hour) for hour in (hours.start_us, hours.end_us - 1))
+    seqs.update(seq for _, seq in about(connection, *deletions))
     for _, seq in about(connection, camera_topic(camera)):
         lost = json.loads(entry_line(connection, seq))["body"].get("segments")
         if lost is None or not named.isdisjoint(lost):

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from edged.archive import tree
-from edged.archive.ledger import about, line_of, segment_topic
+from edged.archive.deletions import deleted
+from edged.archive.ledger import line_of
 from edged.archive.segments import SegmentKey
 from edged.base.clock import HOUR
 from edged.base.errors import Refused
@@ -61,7 +62,7 @@ def prove_segment(connection: sqlite3.Connection, key: SegmentKey, note: str) ->
     if record.seq > head.size:
         raise NotOnRecord(f"the head of {head.size} entries does not reach the record of {key}")
     hashes = inclusion(connection, record.seq, head.size)
-    deletions = [seq for _, seq in about(connection, segment_topic(str(key)))]
+    deletion = deleted(connection, key.camera, key.stream, key.start_us, key.start_us).get(key)
     return {
         "segment": str(key),
         "sha256": base64.b64decode(named[0][5]).hex(),
@@ -70,7 +71,7 @@ def prove_segment(connection: sqlite3.Connection, key: SegmentKey, note: str) ->
         "seq": record.seq,
         "hashes": hashes,
         "checkpoint": note,
-        "deleted_by": deletions,
+        "deleted_by": deletion.seq if deletion else None,
         "tlog_proof": tlog_proof(record.seq - 1, hashes, note),
     }
 

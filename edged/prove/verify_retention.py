@@ -317,7 +317,8 @@ def _judge(about: dict[str, Any], entries: list[Entry], files: Sequence[Path], r
         return
     floors = {(r.body["floor_days"], ", ".join(r.body["rules"])) for r in records.values() if r.body["segments"]}
     report.floors = [f"{days} days ({rules})" for days, rules in sorted(floors)]
-    segments = [s for record in records.values() for s in _segments(record) if _cut((s.start_us, s.end_us), window)]
+    named = {s.id: s for record in records.values() for s in _segments(record)}
+    segments = [s for s in named.values() if _cut((s.start_us, s.end_us), window)]
     report.segments = len(segments)
     accounted = [(s.start_us, s.end_us) for s in segments]
     for record in sorted(records.values(), key=lambda r: int(r.body["hour_us"])):
@@ -328,7 +329,8 @@ def _judge(about: dict[str, Any], entries: list[Entry], files: Sequence[Path], r
                 _add_gap(report, gap, cause)
     for start, end in _without(window, accounted):
         report.worsen("MISSING_UNEXPLAINED", f"{_time(start)} to {_time(end)}: neither recorded nor a declared gap")
-    _check_segments(segments, entries, about, files, report)
+    deletions = _deletions(entries, named, report)
+    _check_segments(segments, deletions, entries, about, files, report)
 
 
 def _add_gap(report: Report, gap: Span, cause: str) -> None:
@@ -374,10 +376,38 @@ def _segments(record: Entry) -> Iterable[Segment]:
         )
 
 
+def _deletions(entries: list[Entry], named: dict[str, Segment], report: Report) -> dict[str, tuple[int, Entry]]:
+    """By a segment's id its end and the entry that deleted it; `named` are those that the hours' records name.
+
+    An entry tells of many segments and binds their hashes by one digest. What was spared afterwards is not deleted.
+    """
+    found: dict[str, tuple[int, Entry]] = {}
+    for entry in sorted(entries, key=lambda e: e.seq):
+        body = entry.body
+        if entry.kind == "segment_spared":
+            found.pop(body["segment"], None)
+        elif entry.kind == "segments_deleted":
+            gone: list[str] = []
+            for offset, length, run, number in body["segments"]:
+                start_us = body["hour_us"] + offset
+                gone.append(f"{body['camera']}/{body['stream']}/{start_us}-{run}-{number}")
+                found[gone[-1]] = (start_us + length, entry)
+            hashes = [bytes.fromhex(named[one].sha256) for one in gone if one in named]
+            if len(hashes) < len(gone):
+                report.worsen("MISSING_UNEXPLAINED", f"entry {entry.seq} deleted files that no record names")
+            elif body["digest"] != hashlib.sha256(b"".join(hashes)).hexdigest():
+                report.worsen("ALTERED", f"entry {entry.seq} deleted files under other hashes than those on record")
+    return found
+
+
 def _check_segments(
-    segments: list[Segment], entries: list[Entry], about: dict[str, Any], files: Sequence[Path], report: Report
+    segments: list[Segment],
+    deletions: dict[str, tuple[int, Entry]],
+    entries: list[Entry],
+    about: dict[str, Any],
+    files: Sequence[Path],
+    report: Report,
 ) -> None:
-    deletions = {e.body["segment"]: e for e in entries if e.kind == "segment_deleted"}
     missing: set[str] = set()
     for entry in sorted(entries, key=lambda e: e.seq):
         if entry.kind == "footage_missing":
@@ -397,7 +427,7 @@ def _check_segments(
         elif deletion is not None:
             report.deleted += 1
             report.worsen("DELETED_AFTER_FLOOR")
-            _check_deletion(segment, deletion, report)
+            _check_deletion(segment, *deletion, report)
         elif segment.id in missing:
             report.worsen("MISSING_UNEXPLAINED", f"{segment.path}: on record as lost without a deletion")
         else:
@@ -406,17 +436,15 @@ def _check_segments(
         report.notes.append("the files themselves were not looked at: give their folder with --files")
 
 
-def _check_deletion(segment: Segment, deletion: Entry, report: Report) -> None:
+def _check_deletion(segment: Segment, end_us: int, deletion: Entry, report: Report) -> None:
     body = deletion.body
     lawful = (
         body["retention_us"] >= body["keep_until_us"] >= segment.end_us + body["floor_days"] * DAY_US
         and body["floor_days"] >= segment.floor_days
-        and body["end_us"] == segment.end_us
+        and end_us == segment.end_us
     )
     if not lawful:
         report.worsen("MISSING_UNEXPLAINED", f"{segment.path}: deleted before its floor of {segment.floor_days} days")
-    if body["sha256"] != segment.sha256:
-        report.worsen("ALTERED", f"{segment.path}: deleted under another hash than it was recorded with")
 
 
 def hash_file(path: Path) -> str:

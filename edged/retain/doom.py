@@ -11,11 +11,11 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from edged.archive.ledger import LedgerKind, append
+from edged.archive.deletions import Going, announce
 from edged.archive.roster import cameras, get
 from edged.archive.schema import DOOMED, MISSING, STREAM_NO
 from edged.archive.segments import SegmentKey, local_day
-from edged.base.clock import DAY
+from edged.base.clock import DAY, HOUR
 from edged.law.site import SiteLaw
 from edged.retain.rows import (
     Held,
@@ -92,14 +92,19 @@ def doom_due(
 def doom_for_space(
     connection: sqlite3.Connection, volume: str, wanted_bytes: int, grounds: Grounds, limit: int, now_us: int
 ) -> Doomed:
-    """Mark up to `limit` segments on `volume`, the oldest of all cameras first, until they make up `wanted_bytes`."""
+    """Mark up to `limit` segments on `volume`, the oldest of all cameras first, until they make up `wanted_bytes`.
+
+    The oldest is counted by the hour: of one hour a camera's segments go together, and so have one ledger entry.
+    """
     retention_us = _retention_us(connection)
     streams = [
         past_floor(connection, camera.id, stream_no, retention_us)
         for camera in cameras(connection)
         for stream_no in STREAM_NO.values()
     ]
-    oldest_first = heapq.merge(*streams, key=lambda segment: segment.key.start_us)
+    oldest_first = heapq.merge(
+        *streams, key=lambda s: (s.key.start_us // HOUR, s.camera_no, STREAM_NO[s.key.stream], s.key.start_us)
+    )
     found = (segment for segment in oldest_first if segment.volume == volume)
     return _doom(connection, found, retention_us, grounds, limit, now_us, wanted_bytes=wanted_bytes)
 
@@ -130,10 +135,12 @@ def _doom(
             to_free -= segment.bytes if segment.state != MISSING else 0
         if len(chosen) >= limit or (to_free is not None and to_free <= 0):
             break
-    for segment, verdict in chosen:
-        if set_state(connection, segment.key, segment.state, DOOMED):
-            append(connection, now_us, LedgerKind.SEGMENT_DELETED, _entry(segment, verdict, retention_us))
-            done.segments.append(segment)
+    for segments, why in _alike(chosen, retention_us):
+        marked = [segment for segment in segments if set_state(connection, segment.key, segment.state, DOOMED)]
+        going = [Going(segment.key, segment.end_us, segment.bytes, segment.sha256) for segment in marked]
+        if going:
+            announce(connection, going, why, now_us)
+        done.segments += marked
     return done
 
 
@@ -170,31 +177,19 @@ def forget(connection: sqlite3.Connection, segments: Iterable[StoredSegment], gr
         if not _may_go(segment, holds, retention_us, grounds):
             continue
         connection.execute(
-            "INSERT INTO camera_day (camera, stream, day, segments, bytes, frames, deleted_segments, deleted_bytes,"
-            " deleted_ledger) VALUES (?, ?, ?, 0, 0, 0, 1, ?, ?) ON CONFLICT DO UPDATE SET"
-            " deleted_segments = deleted_segments + 1, deleted_bytes = deleted_bytes + excluded.deleted_bytes,"
-            " deleted_ledger = max(coalesce(deleted_ledger, 0), excluded.deleted_ledger)",
+            "INSERT INTO camera_day (camera, stream, day, segments, bytes, frames, deleted_segments, deleted_bytes)"
+            " VALUES (?, ?, ?, 0, 0, 0, 1, ?) ON CONFLICT DO UPDATE SET"
+            " deleted_segments = deleted_segments + 1, deleted_bytes = deleted_bytes + excluded.deleted_bytes",
             (
                 segment.camera_no,
                 STREAM_NO[segment.key.stream],
                 local_day(segment.end_us, grounds.law.tz),
                 segment.bytes,
-                deletion_entry(connection, segment.key),
             ),
         )
         delete_row(connection, segment.key)
         forgotten += 1
     return forgotten
-
-
-def deletion_entry(connection: sqlite3.Connection, key: SegmentKey, up_to: int | None = None) -> int | None:
-    """The number of the newest ledger entry that deleted the segment, searched from `up_to` (or the end) backwards."""
-    row = connection.execute(
-        "SELECT seq FROM ledger WHERE seq <= ? AND kind = ? AND json_extract(body, '$.segment') = ?"
-        " ORDER BY seq DESC LIMIT 1",
-        (2**62 if up_to is None else up_to, LedgerKind.SEGMENT_DELETED.value, str(key)),
-    ).fetchone()
-    return None if row is None else row["seq"]
 
 
 def _may_go(segment: StoredSegment, holds: Held, retention_us: int, grounds: Grounds) -> bool:
@@ -212,14 +207,21 @@ def _retention_us(connection: sqlite3.Connection) -> int:
     return NEVER if state is None else state.retention_us
 
 
-def _entry(segment: StoredSegment, verdict: Verdict, retention_us: int) -> dict[str, object]:
+def _alike(
+    chosen: Iterable[tuple[StoredSegment, Verdict]], retention_us: int
+) -> list[tuple[list[StoredSegment], dict[str, object]]]:
+    """The chosen by what one ledger entry can say of them: one camera-hour, the same reason, floor and date."""
+    groups: dict[object, tuple[list[StoredSegment], dict[str, object]]] = {}
+    for segment, verdict in chosen:
+        hour = segment.key.start_us // HOUR
+        why = _why(segment, verdict, retention_us)
+        key = segment.camera_no, segment.key.stream, hour, segment.floor, segment.keep_until_us, segment.volume
+        groups.setdefault((key, verdict, segment.state == MISSING), ([], why))[0].append(segment)
+    return list(groups.values())
+
+
+def _why(segment: StoredSegment, verdict: Verdict, retention_us: int) -> dict[str, object]:
     return {
-        "segment": str(segment.key),
-        "camera": segment.key.camera,
-        "start_us": segment.key.start_us,
-        "end_us": segment.end_us,
-        "bytes": segment.bytes,
-        "sha256": segment.sha256,
         "volume": segment.volume,
         "floor_days": segment.floor.days,
         "keep_until_us": segment.keep_until_us,

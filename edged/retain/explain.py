@@ -1,13 +1,12 @@
 """Why footage is still here, or why it is gone: the sentence for the operator and the inspector."""
 
-import json
 import sqlite3
 from dataclasses import dataclass
 
-from edged.archive.ledger import LedgerKind
+from edged.archive.deletions import Deleted, deleted
 from edged.archive.roster import get
-from edged.archive.schema import DOOMED, MISSING, STREAM_NO
-from edged.archive.segments import SegmentKey, local_day, parse_id, segments_in
+from edged.archive.schema import DOOMED, MISSING
+from edged.archive.segments import LONGEST_SEGMENT, SegmentKey, longest_us, segments_in
 from edged.base.spans import Span
 from edged.model import StreamKind
 from edged.retain.doom import NEVER, Grounds, verdict_on
@@ -34,8 +33,8 @@ def explain_segment(connection: sqlite3.Connection, key: SegmentKey, grounds: Gr
     segment = find_stored(connection, key)
     if segment is not None:
         return _present(connection, segment, grounds)
-    gone = _deleted(connection, key.camera, key.stream, Span(key.start_us, key.start_us + 1), grounds, key)
-    return gone[0] if gone else _never(str(key))
+    gone = deleted(connection, key.camera, key.stream, key.start_us, key.start_us).get(key)
+    return _never(str(key)) if gone is None else _gone(key, gone)
 
 
 def explain_at(
@@ -49,7 +48,11 @@ def explain_at(
     instant = Span(at_us, at_us + 1)
     here = [find_stored(connection, row.key) for row in segments_in(connection, camera, stream, instant)]
     told = [_present(connection, segment, grounds) for segment in here if segment is not None]
-    told += _deleted(connection, camera, stream, instant, grounds, None)
+    earliest = at_us - longest_us(connection, LONGEST_SEGMENT)
+    for key, one in sorted(deleted(connection, camera, stream, earliest, at_us).items()):
+        # What is doomed and not yet gone has been told of: its row says more.
+        if key.start_us <= at_us < one.end_us and find_stored(connection, key) is None:
+            told.append(_gone(key, one))
     return told or [_never(None)]
 
 
@@ -70,51 +73,14 @@ def _present(connection: sqlite3.Connection, segment: StoredSegment, grounds: Gr
     )
 
 
-def _deleted(
-    connection: sqlite3.Connection,
-    camera: str,
-    stream: StreamKind,
-    span: Span,
-    grounds: Grounds,
-    key: SegmentKey | None,
-) -> list[Explanation]:
-    """What the ledger says of deleted footage sharing an instant with `span`, the newest entry of each segment.
-
-    A segment ends on the day of `span` or on the next, and each camera-day remembers how much was deleted from it and
-    the last entry that did: the search goes backwards from there and ends when it has met that much.
-    """
-    day = local_day(span.start_us, grounds.law.tz)
-    bounds = connection.execute(
-        "SELECT max(deleted_ledger) AS last, sum(deleted_segments) AS deleted FROM camera_day"
-        " WHERE camera = ? AND stream = ? AND day BETWEEN ? AND ?",
-        (get(connection, camera).no, STREAM_NO[stream], day, day + 1),
-    ).fetchone()
-    told: dict[str, Explanation] = {}
-    met: set[str] = set()
-    for row in connection.execute(
-        "SELECT seq, body FROM ledger WHERE seq <= ? AND kind = ? AND json_extract(body, '$.camera') = ?"
-        " ORDER BY seq DESC",
-        (bounds["last"] or 0, LedgerKind.SEGMENT_DELETED.value, camera),
-    ):
-        if len(met) >= (bounds["deleted"] or 0):
-            break
-        body = json.loads(row["body"])
-        this = parse_id(body["segment"])
-        days = local_day(body["end_us"], grounds.law.tz) - day
-        if this.stream is not stream or days not in (0, 1) or body["segment"] in met:
-            continue
-        if find_stored(connection, this) is not None:  # announced, then spared
-            continue
-        met.add(body["segment"])
-        if this == key or (key is None and body["start_us"] < span.end_us and span.start_us < body["end_us"]):
-            told[body["segment"]] = Explanation(
-                segment=body["segment"],
-                standing="deleted",
-                because=body["because"],
-                rules=tuple(body["rules"]),
-                ledger=row["seq"],
-            )
-    return list(told.values())
+def _gone(key: SegmentKey, one: Deleted) -> Explanation:
+    return Explanation(
+        segment=str(key),
+        standing="deleted",
+        because=one.body["because"],
+        rules=tuple(one.body["rules"]),
+        ledger=one.seq,
+    )
 
 
 def _never(segment: str | None) -> Explanation:

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from edged.archive.database import Database
+from edged.archive.deletions import spare as tell_spared
 from edged.archive.ledger import LedgerKind, append
 from edged.archive.schema import DOOMED, SEALED
 from edged.archive.segments import SegmentKey
@@ -248,7 +249,7 @@ def spare_doomed(connection: sqlite3.Connection, key: SegmentKey, because: str, 
     of it. False where it is no longer doomed."""
     if not set_state(connection, key, DOOMED, SEALED):
         return False
-    append(connection, now_us, LedgerKind.FOOTAGE_FOUND, {"segment": str(key), "because": because})
+    tell_spared(connection, key, because, now_us)
     return True
 
 

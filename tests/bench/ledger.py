@@ -93,14 +93,16 @@ def _ledger(folder: Path, leaves: int) -> list[bool]:
 def _append(connection: sqlite3.Connection, first: int, count: int) -> None:
     for number in range(first, first + count):
         body: dict[str, Any] = {
-            "segment": f"cam-{number % 256}/main/{START_US + number}-1-{number}",
             "camera": f"cam-{number % 256}",
+            "stream": "main",
+            "hour_us": START_US + number // 256 * HOUR,
+            "segments": [[minute * MINUTE, MINUTE, 1, minute] for minute in range(5)],
             "bytes": 30_000_000,
-            "sha256": f"{number:064x}",
+            "digest": f"{number:064x}",
             "floor_days": 30,
             "because": "past its floor and the volume needs space",
         }
-        append(connection, START_US + number, LedgerKind.SEGMENT_DELETED, body)
+        append(connection, START_US + number, LedgerKind.SEGMENTS_DELETED, body)
 
 
 async def _camera_day(folder: Path) -> list[bool]:

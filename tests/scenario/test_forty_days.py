@@ -272,7 +272,7 @@ def assert_everything_else_is_gone(story: Story) -> None:
 
 
 async def judge_the_ledger(story: Story) -> None:
-    told = {entry.body["segment"]: entry for entry in await story.box.told(LedgerKind.SEGMENT_DELETED)}
+    told = {str(key): entry for key, entry in (await story.box.deletions()).items()}
     gone = {name for name, truth in story.segments.items() if truth.gone_us is not None}
     assert set(told) == gone
     for name, entry in told.items():

@@ -11,10 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from edged.archive import deletions
 from edged.archive.layout import utc
 from edged.archive.ledger import LedgerKind, append
+from edged.archive.segments import segment_file, segments_in
 from edged.base.clock import DAY, HOUR, MINUTE
-from edged.model import Cause
+from edged.base.spans import Span
+from edged.model import Cause, StreamKind
 from edged.prove.key import open_key
 from edged.prove.proofs import NotOnRecord
 from edged.prove.verify_retention import verify_bundle
@@ -102,8 +105,9 @@ async def test_deleted_after_floor(site: Box, tmp_path: Path) -> None:
         ({"retention_us": DAY_US + 9 * DAY}, "MISSING_UNEXPLAINED"),
         ({"keep_until_us": DAY_US + 9 * DAY}, "MISSING_UNEXPLAINED"),
         ({"floor_days": 1, "keep_until_us": DAY_US + 9 * DAY}, "MISSING_UNEXPLAINED"),
-        ({"end_us": DAY_US - 40 * DAY}, "MISSING_UNEXPLAINED"),
-        ({"sha256": "0" * 64}, "ALTERED"),
+        ({"segments": "shorter"}, "MISSING_UNEXPLAINED"),
+        ({"segments": "and a stranger"}, "MISSING_UNEXPLAINED"),
+        ({"digest": "0" * 64}, "ALTERED"),
     ],
 )
 async def test_i1_a_deletion_that_was_not_lawful_does_not_pass(
@@ -114,21 +118,45 @@ async def test_i1_a_deletion_that_was_not_lawful_does_not_pass(
     (record,) = [body for body in await site.told("camera_hour") if body["hour_us"] == DAY_US + 5 * HOUR]
     offset, length, run, number, size, digest = record["segments"][2]
     end_us = record["hour_us"] + offset + length
+    told = {
+        "shorter": [[offset, length - 1, run, number]],
+        "and a stranger": [[offset, length, run, number], [offset + length, length, run, number + 99]],
+    }
+    if "segments" in forged:
+        forged = {"segments": told[str(forged["segments"])]}
     lawful: dict[str, object] = {
-        "segment": f"{CAMERA}/main/{record['hour_us'] + offset}-{run}-{number}",
-        "end_us": end_us,
+        "camera": CAMERA,
+        "stream": "main",
+        "hour_us": record["hour_us"],
+        "segments": [[offset, length, run, number]],
         "bytes": size,
-        "sha256": base64.b64decode(digest).hex(),
+        "digest": deletions.digest([base64.b64decode(digest).hex()]),
         "floor_days": record["floor_days"],
         "keep_until_us": end_us + (record["floor_days"] + 1) * DAY,
         "retention_us": end_us + (record["floor_days"] + 2) * DAY,
     }
-    await site.house.database.write(append, 5, LedgerKind.SEGMENT_DELETED, lawful | forged)
+    await site.house.database.write(append, 5, LedgerKind.SEGMENTS_DELETED, lawful | forged)
     at = end_us - length
     (file,) = site.house.volumes[0].volume.path.glob(f"segments/*/{utc(at):%Y-%m-%d}/{utc(at):%H%M%S}Z-*.mp4")
     file.unlink()
     report = site.check(await site.bundle(tmp_path / "bundle"))
     assert (report.verdict, report.deleted) == (verdict, 1), report.findings
+
+
+async def test_i2_what_was_announced_and_then_spared_is_not_deleted(site: Box, tmp_path: Path) -> None:
+    """I2, I3: a hold spared it; whoever took the file away later has no deletion to point at."""
+    await a_day(site)
+    rows = await site.house.database.read(segments_in, CAMERA, StreamKind.MAIN, Span(DAY_US, DAY_US + HOUR))
+    row = rows[2]
+    why = {"floor_days": 30, "keep_until_us": row.end_us + 31 * DAY, "retention_us": row.end_us + 32 * DAY}
+    going = [deletions.Going(row.key, row.end_us, row.bytes, row.sha256)]
+    await site.house.database.write(deletions.announce, going, why, 5)
+    (site.house.volumes[0].volume.path / segment_file(row)).unlink()
+    report = site.check(await site.bundle(tmp_path / "announced"))
+    assert (report.verdict, report.deleted) == ("DELETED_AFTER_FLOOR", 1)
+    await site.house.database.write(deletions.spare, row.key, "under evidence hold hold-1", 6)
+    report = site.check(await site.bundle(tmp_path / "spared"))
+    assert (report.verdict, report.deleted) == ("MISSING_UNEXPLAINED", 0)
 
 
 async def test_a_file_that_is_gone_without_a_deletion_is_missing(site: Box, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def test_entries_are_numbered_without_holes_and_hashed_as_rfc_6962_leaves(connec
 
 def test_i3_an_act_that_fails_leaves_no_entry(connection: sqlite3.Connection) -> None:
     def act(connection: sqlite3.Connection) -> None:
-        append(connection, T0, LedgerKind.SEGMENT_DELETED, {})
+        append(connection, T0, LedgerKind.SEGMENTS_DELETED, {})
         raise LookupError
 
     with pytest.raises(LookupError):

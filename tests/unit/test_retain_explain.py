@@ -40,7 +40,7 @@ async def test_below_the_floor_past_it_held_missing_deleted_and_never(tmp_path: 
         box.clock.advance(8 * 86400)
         await box.one_pass()
         (gone,) = await at(box, key.start_us)
-        (entry,) = await box.told(LedgerKind.SEGMENT_DELETED)
+        (entry,) = await box.told(LedgerKind.SEGMENTS_DELETED)
         assert gone == Explanation(
             segment=str(key),
             standing="deleted",

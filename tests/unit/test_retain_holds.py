@@ -137,7 +137,7 @@ async def test_i2_a_hold_placed_after_the_mark_and_before_the_unlink_wins(tmp_pa
         row = await box.row(held)
         assert row is not None
         assert row.state == SEALED
-        (spared,) = await box.told(LedgerKind.FOOTAGE_FOUND)
+        (spared,) = await box.told(LedgerKind.SEGMENT_SPARED)
         assert spared.body["segment"] == str(held)
         report = await box.one_pass()
         assert box.file(held).exists()
@@ -162,8 +162,8 @@ async def test_i2_a_hold_placed_past_a_hanging_disk_is_honoured_by_the_next_pass
         row = await box.row(key)
         assert row is not None
         assert row.state == SEALED
-        (entry,) = await box.told(LedgerKind.FOOTAGE_FOUND)
-        assert entry.body == {"segment": str(key), "because": "under evidence hold hold-1"}
+        (entry,) = await box.told(LedgerKind.SEGMENT_SPARED)
+        assert (entry.body["segment"], entry.body["because"]) == (str(key), "under evidence hold hold-1")
 
 
 async def test_i1_a_floor_raised_after_the_mark_and_before_the_unlink_wins(tmp_path: Path) -> None:

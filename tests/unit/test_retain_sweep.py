@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from edged.archive.deletions import named
 from edged.archive.layout import segment_path
 from edged.archive.ledger import LedgerKind
 from edged.archive.schema import DOOMED, MISSING, SEALED
@@ -40,18 +41,13 @@ async def test_a_listed_place_keeps_thirty_days_then_deletes_within_its_grace_an
         assert (report.erased, report.bytes) == (1, 40)
         assert not box.file(key).exists()
         assert await box.row(key) is None
-        (entry,) = await box.told(LedgerKind.SEGMENT_DELETED)
-        assert entry.body["segment"] == str(key)
+        (entry,) = await box.told(LedgerKind.SEGMENTS_DELETED)
+        assert named(entry.body) == [(key, START_US)]
         assert entry.body["rules"] == ["order-799/17", "order-799/17-delete"]
         assert entry.body["floor_days"] == 30
         assert "order-799/17-delete demands" in entry.body["because"]
         (day,) = await box.sql("SELECT * FROM camera_day")
-        assert (day["segments"], day["deleted_segments"], day["deleted_bytes"], day["deleted_ledger"]) == (
-            1,
-            1,
-            40,
-            entry.seq,
-        )
+        assert (day["segments"], day["deleted_segments"], day["deleted_bytes"]) == (1, 1, 40)
         assert [tuple(row) for row in await box.sql("SELECT segments, bytes FROM total")] == [(0, 0)]
 
 
@@ -70,7 +66,7 @@ async def test_jilins_fifteen_days_go_only_for_space_and_not_a_day_early(tmp_pat
         assert (await box.one_pass()).erased == 0
         box.free = Space(2**40, 999)
         assert (await box.one_pass()).erased == 1
-        (entry,) = await box.told(LedgerKind.SEGMENT_DELETED)
+        (entry,) = await box.told(LedgerKind.SEGMENTS_DELETED)
         assert (entry.body["action"], entry.body["rules"]) == ("may_erase", ["jilin-236/21-2"])
 
 
@@ -91,6 +87,25 @@ async def test_space_is_made_oldest_first_across_cameras_and_only_as_much_as_nee
         report = await box.one_pass()
         assert report.pressed == {}
         assert [box.file(key).exists() for key in keys] == [False] * 5 + [True] * 5
+
+
+@pytest.mark.parametrize("for_space", [False, True])
+async def test_i3_one_entry_tells_of_a_camera_hour_and_of_every_segment_of_it(tmp_path: Path, for_space: bool) -> None:
+    async with house(tmp_path, batch=30) as box:
+        for camera in ("cam-a", "cam-b"):
+            await box.camera(camera, "other" if for_space else "listed")
+        keys = [
+            await box.record(camera, START_US + n * 10 * MINUTE) for n in range(1, 13) for camera in ("cam-a", "cam-b")
+        ]
+        await box.tick()
+        box.clock.advance(days(40))
+        box.free = Space(2**40, 1000 - 24 * 40) if for_space else box.free
+        assert (await box.one_pass()).erased == 24
+        told = await box.told(LedgerKind.SEGMENTS_DELETED)
+        assert [(entry.body["camera"], len(entry.body["segments"])) for entry in told] == (
+            [("cam-a", 6), ("cam-b", 6)] * 2 if for_space else [("cam-a", 6), ("cam-a", 6), ("cam-b", 6), ("cam-b", 6)]
+        )
+        assert (await box.deletions()).keys() == set(keys)
 
 
 async def test_nothing_more_is_deleted_before_freed_space_is_seen(tmp_path: Path) -> None:
@@ -219,14 +234,14 @@ async def test_i3_the_ledger_entry_is_there_before_the_file_goes_and_a_crash_in_
         await box.tick()
         grounds = Grounds(law=box.law, clock_trusted=True, proven=frozenset({"disk-0"}))
         await box.database.write(doom_due, "cam-a", 0, grounds, 100, box.clock.wall_us())
-        assert len(await box.told(LedgerKind.SEGMENT_DELETED)) == 2
+        assert len(await box.told(LedgerKind.SEGMENTS_DELETED)) == 2
         assert box.file(before_unlink).exists()
         box.file(after_unlink).unlink()
         report = await box.one_pass()
         assert report.erased == 2
         assert [await box.row(key) for key in (before_unlink, after_unlink)] == [None, None]
         assert not box.file(before_unlink).exists()
-        assert len(await box.told(LedgerKind.SEGMENT_DELETED)) == 2
+        assert len(await box.told(LedgerKind.SEGMENTS_DELETED)) == 2
 
 
 async def test_an_unlink_that_fails_is_said_and_tried_again(tmp_path: Path) -> None:
@@ -269,7 +284,7 @@ async def test_a_missing_segment_past_its_floor_is_forgotten_and_the_ledger_says
         await box.tick()
         box.clock.advance(days(40))
         assert (await box.one_pass()).erased == 1
-        (entry,) = await box.told(LedgerKind.SEGMENT_DELETED)
+        (entry,) = await box.told(LedgerKind.SEGMENTS_DELETED)
         assert entry.body["file"] == "missing"
 
 
@@ -292,7 +307,7 @@ async def test_i1_i2_where_the_verdict_is_wrong_the_database_refuses_and_no_file
         with pytest.raises(GuardRefused, match="I2: the segment is under an evidence hold"):
             await box.one_pass()
         assert box.file(held).exists()
-        assert await box.told(LedgerKind.SEGMENT_DELETED) == []
+        assert await box.told(LedgerKind.SEGMENTS_DELETED) == []
         await box.release("hold-1")
         assert (await box.one_pass()).erased == 1
 
