@@ -19,6 +19,7 @@ declare -A provides=(
   [glib-networking]="/usr/bin/python3 -c 'from gi.repository import Gio; assert Gio.TlsBackend.get_default().supports_tls()'"
   [vlc-bin]="command -v cvlc"
   [vlc-plugin-base]="ls /usr/lib/*/vlc/plugins/stream_out/libstream_out_rtp_plugin.so"
+  [chromium]="command -v chromium"
 )
 missing=()
 for package in "${!provides[@]}"; do

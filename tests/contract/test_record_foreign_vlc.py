@@ -1,27 +1,22 @@
 """Records from VLC's RTSP server, over UDP: it sends on a film made here, whose marks say which frame is which."""
 
 import contextlib
-import os
-import shutil
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from edged.model import StreamKind
 from edged.record.assignment import AssignedStream
 from simulators.judge import check_gapless, read_frames
 from tests.film_proof import prove_all
+from tests.players import open_folder, vlc_command, vlc_environment
 from tests.record_film import Recording, film, show
 from tests.recorder_kit import Site, stream_of, until
 
 SECONDS = 60  # of film; VLC sends it at its own pace
 FRAMES = 150
-NOBODY = 65534
 
 
 def make_film(path: Path) -> None:
@@ -34,18 +29,14 @@ def make_film(path: Path) -> None:
 
 @contextlib.contextmanager
 def vlc(folder: Path) -> Iterator[int]:
-    """VLC's port. It refuses to run as root, and its folder must be its own."""
-    command = ["cvlc", "--intf", "dummy", "--no-media-library", "--play-and-exit", str(folder / "film.mp4")]
-    if shutil.which("cvlc") is None:
-        pytest.skip("VLC is not installed (Debian: vlc-bin, vlc-plugin-base)")
-    if os.geteuid() == 0:
-        if shutil.which("setpriv") is None:
-            pytest.skip("VLC does not run as root, and setpriv is not installed (Debian: util-linux)")
-        command = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--no-new-privs", *command]
+    """VLC's port."""
+    make_film(folder / "film.mp4")
+    (folder / "film.mp4").chmod(0o644)
+    command = vlc_command(str(folder / "film.mp4"))
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command.append(f"--sout=#rtp{{sdp=rtsp://127.0.0.1:{port}/main}}")
-    environment = {**os.environ, "HOME": str(folder), "XDG_RUNTIME_DIR": str(folder)}
+    environment = vlc_environment(folder)
     with (
         open(folder / "vlc.log", "wb") as log,
         subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment) as player,
@@ -71,20 +62,9 @@ def listens(port: int) -> bool:
     return False
 
 
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """A folder that VLC may read and write as another user."""
-    with tempfile.TemporaryDirectory(prefix="vlc-") as name:
-        folder = Path(name)
-        folder.chmod(0o777)
-        yield folder
-
-
-async def test_i4_every_frame_from_vlc_over_udp_is_recorded_once_and_decodes(open_folder: Path, tmp_path: Path) -> None:
-    make_film(open_folder / "film.mp4")
-    (open_folder / "film.mp4").chmod(0o644)
+async def test_i4_every_frame_from_vlc_over_udp_is_recorded_once_and_decodes(tmp_path: Path) -> None:
     site = Site(tmp_path)
-    with vlc(open_folder) as port:
+    with open_folder() as folder, vlc(folder) as port:
         site.streams["vlc"] = AssignedStream(
             camera="vlc",
             stream=StreamKind.MAIN,
