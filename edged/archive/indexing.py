@@ -11,13 +11,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
+from edged.archive import compared
+from edged.archive.layout import segment_path
 from edged.archive.roster import camera_no
 from edged.archive.schema import SEALED, STREAM_NO
 from edged.archive.segments import LONGEST_LOSS, LONGEST_SEGMENT, local_day
-from edged.base.clock import HOUR
+from edged.base.clock import DAY, HOUR
 from edged.base.files import canonical_json
 from edged.base.spans import Span, union
-from edged.model import Fact, Floor, Loss, RecorderStart, RecorderStop, SegmentSealed, StreamDown, StreamUp
+from edged.model import Fact, Floor, Loss, RecorderStart, RecorderStop, SegmentSealed, StreamDown, StreamKind, StreamUp
 
 # What keeps a segment: (camera id, end_us) -> its floor and the first instant at which it may go. Called on the
 # database's thread, for cameras the roster may not know too.
@@ -87,6 +89,7 @@ class _Batch:
         self._spans: dict[tuple[int, int], list[Span]] = {}
         self._days: dict[tuple[int, int, int], list[int]] = {}
         self._hours: set[tuple[int, int, int]] = set()
+        self._folders: set[tuple[str, StreamKind, int]] = set()
         self._longest = {LONGEST_SEGMENT: 0, LONGEST_LOSS: 0}
         self._done = Indexed()
 
@@ -106,6 +109,8 @@ class _Batch:
         self._connection.executemany(_CAMERA_DAY, [(*key, *sums) for key, sums in self._days.items()])
         self._connection.executemany(_LONGEST, [(key, str(value)) for key, value in self._longest.items() if value])
         self._connection.executemany(_HOUR_DUE, sorted(self._hours))
+        folders = (segment_path(camera, stream, day * DAY, 0, 0).parent for camera, stream, day in self._folders)
+        compared.forget(self._connection, self._volume, folders)
         return self._done
 
     def _find_cameras(self, facts: list[Fact]) -> None:
@@ -151,6 +156,7 @@ class _Batch:
             self._done.conflicting += known["sha256"] != sha256
             return
         self._done.segments += 1
+        self._folders.add((fact.camera, fact.stream, fact.start_us // DAY))
         self._hours.update((camera, stream, at // HOUR) for at in (fact.start_us, fact.end_us - 1))
         self._spans.setdefault((camera, stream), []).append(Span(fact.start_us, fact.end_us))
         self._longest[LONGEST_SEGMENT] = max(self._longest[LONGEST_SEGMENT], fact.end_us - fact.start_us)

@@ -5,6 +5,9 @@ file is back is SEALED again, with an entry too. A file the index does not know 
 A segment caught by a crash between unlink and forgetting is still DOOMED: `leftover_doomed` hands it to the sweep,
 which completes the step; it is not missing.
 
+A folder that was found equal is not read again before it changes (archive/compared.py): so a start looks at one date a
+folder instead of at millions of names.
+
 Nothing is concluded from a folder that cannot be read, or from a volume that does not show its identity after the
 folder was read: an unmounted disk must not turn everything on it into missing footage.
 
@@ -17,11 +20,12 @@ import logging
 import os
 import re
 import sqlite3
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from edged.archive import compared
 from edged.archive.database import Database
 from edged.archive.layout import PART, SEGMENTS, parse_segment_path, segment_path, utc
 from edged.archive.ledger import LedgerKind, append
@@ -36,6 +40,7 @@ log = logging.getLogger(__name__)
 
 # Younger files may not be journalled or indexed yet: a segment lasts a minute, and its line follows at once.
 SETTLED_US = 10 * MINUTE
+REMEMBERED_AT_ONCE = 50  # folders: some ten milliseconds
 STRAYS_NAMED = 1000  # a lost journal can leave millions; all are counted
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
@@ -49,9 +54,11 @@ class Stray(NamedTuple):
 
 @dataclass(slots=True)
 class Reconciled:
-    """What one run found. `skipped` names volumes about which nothing was concluded, with the reason."""
+    """What one run found. `folders` were read, `unchanged` did not have to be; `skipped` names volumes about which
+    nothing was concluded, with the reason."""
 
     folders: int = 0
+    unchanged: int = 0
     missing: int = 0
     found: int = 0  # were missing, are back
     stray_count: int = 0
@@ -140,13 +147,15 @@ async def _volume(
         raise _Skip(f"its {SEGMENTS} folder cannot be read ({error.strerror})") from error
     indexed: set[_Day] = set()
     for camera, stream in await database.read(_streams, volume.no):
-        at = 0
-        while (day := await database.read(_next_day, camera, stream, at)) is not None:
-            indexed.add(day)
-            at = (day.day + 1) * DAY
+        indexed |= await database.read(_indexed_days, camera, stream)
+    remembered = await database.read(compared.remembered, volume.no, clock.wall_us())
+    days = await worker.run(_changed, volume, sorted(on_disk | indexed), remembered)
+    result.unchanged += len(on_disk | indexed) - len(days)
     strays = odd
-    for day in sorted(on_disk | indexed):
+    equal: list[compared.Equal] = []
+    for day in days:
         try:
+            changed_ns = await worker.run(compared.date_of, volume.path / day.folder)
             names = await worker.run(_list_folder, volume, day)
         except OSError as error:
             result.unreadable.append(f"{volume.id}: {day.folder}")
@@ -162,10 +171,23 @@ async def _volume(
             now_us = clock.wall_us()
             result.missing += await database.write(_mark, volume, day, gone, SEALED, MISSING, now_us)
             result.found += await database.write(_mark, volume, day, back, MISSING, SEALED, now_us)
-        strays += [day.folder / name for name in sorted(names - rows.keys()) if _settled(day, name, before_us)]
+        unknown = names - rows.keys()
+        strays += [day.folder / name for name in sorted(unknown) if _settled(day, name, before_us)]
+        if not (gone or back or unknown) and compared.settled(changed_ns, clock.wall_us()):
+            equal.append(_equal(day, changed_ns, len(rows), clock.wall_us()))
+        if len(equal) >= REMEMBERED_AT_ONCE:
+            await database.write(compared.remember, volume.no, equal)
+            equal.clear()
         result.folders += 1
         on_progress()
+    if equal:
+        await database.write(compared.remember, volume.no, equal)
     return strays
+
+
+def _equal(day: _Day, changed_ns: int, segments: int, now_us: int) -> compared.Equal:
+    span = day.day * DAY, (day.day + 1) * DAY
+    return compared.Equal(day.folder, changed_ns, day.camera, STREAM_NO[day.stream], *span, segments, now_us)
 
 
 def _must_be(reason: str) -> None:
@@ -194,6 +216,18 @@ def _list_days(volume: Volume) -> tuple[set[_Day], list[PurePosixPath]]:
             else:
                 days.add(_Day(camera, StreamKind(kind or "main"), day))
     return days, odd
+
+
+def _changed(volume: Volume, days: list[_Day], remembered: Mapping[str, int]) -> list[_Day]:
+    """The days whose folders have to be read."""
+
+    def known(day: _Day) -> bool:
+        try:
+            return compared.date_of(volume.path / day.folder) == remembered.get(str(day.folder))
+        except OSError:
+            return False  # to be read, and said to be unreadable
+
+    return [day for day in days if not known(day)]
 
 
 def _parse_date(text: str) -> int | None:
@@ -244,13 +278,21 @@ def _streams(connection: sqlite3.Connection, volume_no: int) -> list[tuple[str, 
     return [(camera, STREAM_OF[stream]) for camera, stream in rows]
 
 
-def _next_day(connection: sqlite3.Connection, camera: str, stream: StreamKind, at_us: int) -> _Day | None:
-    row = connection.execute(
-        "SELECT start_us FROM segment WHERE camera = (SELECT no FROM camera WHERE id = ?) AND stream = ?"
-        " AND start_us >= ? ORDER BY start_us LIMIT 1",
-        (camera, STREAM_NO[stream], at_us),
-    ).fetchone()
-    return None if row is None else _Day(camera, stream, row["start_us"] // DAY)
+def _indexed_days(connection: sqlite3.Connection, camera: str, stream: StreamKind) -> set[_Day]:
+    """The UTC days of one stream that have rows: a step from day to day, never over the rows of one."""
+    days: set[_Day] = set()
+    at_us = 0
+    while True:
+        row = connection.execute(
+            "SELECT start_us FROM segment WHERE camera = (SELECT no FROM camera WHERE id = ?) AND stream = ?"
+            " AND start_us >= ? ORDER BY start_us LIMIT 1",
+            (camera, STREAM_NO[stream], at_us),
+        ).fetchone()
+        if row is None:
+            return days
+        day = row["start_us"] // DAY
+        days.add(_Day(camera, stream, day))
+        at_us = (day + 1) * DAY
 
 
 def _rows(connection: sqlite3.Connection, volume_no: int, day: _Day) -> list[_Known]:

@@ -9,6 +9,7 @@ Invariants between files and rows:
 Schema steps are append-only: a shipped step is never edited. `user_version` counts the steps applied.
 """
 
+from edged.archive.schema_compared import COMPARED
 from edged.archive.schema_held import HELD
 
 STREAM_NO = {"main": 0, "sub": 1}
@@ -395,4 +396,4 @@ CREATE TRIGGER outage_event_kept BEFORE DELETE ON outage_event
 BEGIN SELECT RAISE(ABORT, 'an outage''s history is append-only'); END;
 """
 
-STEPS = (STEP_1 + HELD,)
+STEPS = (STEP_1 + HELD + COMPARED,)
