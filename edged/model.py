@@ -74,7 +74,7 @@ class SegmentSealed:
     width: int
     height: int
     sha256: str  # of the bytes as they went out, lower-case hex
-    lost_packets: int
+    lost_packets: int  # 0 where recovered: only the losses know
     recovered: bool  # sealed after a crash, cut to its last whole fragment
     boot_id: str
     start_mono_us: int  # 0 where recovered: a crash leaves no reading
@@ -108,7 +108,10 @@ class StreamDown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loss:
-    """Something that should be inside the recorded time is not: packets lost on the way, or frames not written."""
+    """Something that should be inside the recorded time is not: packets lost on the way, or frames not written.
+
+    Two with the same stream, start and cause are one loss, told again when more of it was known.
+    """
 
     camera: str
     stream: StreamKind

@@ -184,7 +184,7 @@ class Recording:
         self.quirks: list[Quirk] = []
         self.video = video_receiver(track, self.buffer, self._unit, self.quirk)
         lengths = Lengths(us_to_ticks(round(segment_s * SECOND)), us_to_ticks(round(fragment_s * SECOND)))
-        self.segmenter = Segmenter(self, lengths, stagger, audio_format(audio, self.quirk))
+        self.segmenter = Segmenter(self, lengths, stagger, START_US, audio_format(audio, self.quirk))
         others: dict[int, OnPacket] = {}
         if audio is not None:
             self.audio = AudioReceiver(audio, self.segmenter.sound, self.quirk)
@@ -233,6 +233,10 @@ class Recording:
         self.tapes[-1].end = end
 
     def loss(self, start_us: int, end_us: int, cause: Cause, packets: int, frames: int) -> None:
+        # Told again with the same beginning it is the same loss, as in the index.
+        self.losses = [
+            one for one in self.losses if (one.start_us, one.cause, one.packets > 0) != (start_us, cause, packets > 0)
+        ]
         self.losses.append(LossSaid(start_us, end_us, cause, packets, frames))
 
     def current_run(self) -> int:

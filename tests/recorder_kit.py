@@ -1,6 +1,7 @@
 """What tests of the recorder share: a volume, an assignment, a recorder in this process or in one of its own."""
 
 import asyncio
+import dataclasses
 import json
 import sys
 import time
@@ -13,7 +14,7 @@ from edged.archive import journal
 from edged.archive.layout import parse_segment_path
 from edged.base.clock import Clock, SystemClock
 from edged.base.tasks import spawn
-from edged.model import Fact, RecorderStatus, SegmentSealed, StreamKind, StreamStatus
+from edged.model import Cause, Fact, Loss, RecorderStatus, SegmentSealed, StreamKind, StreamStatus
 from edged.record.assignment import AssignedStream, AssignedVolume, Assignment, write_assignment
 from edged.record.errors import RecorderAbsent
 from edged.record.process import assignment_path, run_recorder
@@ -103,6 +104,20 @@ class Site:
     def segments(self, volume: str = "v1", camera: str | None = None) -> list[SegmentSealed]:
         found = [fact for fact in self.facts(volume) if isinstance(fact, SegmentSealed)]
         return sorted((one for one in found if camera in (None, one.camera)), key=lambda one: (one.start_us, one.seq))
+
+    def losses(self, volume: str = "v1", camera: str | None = None) -> list[Loss]:
+        """Each loss once, however often it was told, as the index has it."""
+        told: dict[tuple[str, StreamKind, int, Cause], Loss] = {}
+        for fact in self.facts(volume):
+            if isinstance(fact, Loss) and camera in (None, fact.camera):
+                before = told.get((fact.camera, fact.stream, fact.start_us, fact.cause), fact)
+                told[fact.camera, fact.stream, fact.start_us, fact.cause] = dataclasses.replace(
+                    fact,
+                    end_us=max(before.end_us, fact.end_us),
+                    packets=max(before.packets, fact.packets),
+                    frames=max(before.frames, fact.frames),
+                )
+        return list(told.values())
 
     def files(self, volume: str = "v1", *, part: bool = False) -> dict[tuple[str, int, int], Path]:
         """Segment files by (camera, run, seq)."""

@@ -16,8 +16,9 @@ from edged.model import Cause
 from edged.record.buffers import FrameBuffer
 from edged.record.fmp4 import SyncPoint, fragment_head, indexed_keys, init_segment, random_access
 from edged.record.formats import AudioFormat, VideoFormat
+from edged.record.missing import Missing
 from edged.record.quirks import Quirk
-from edged.record.rtp import CLOCK, signed_ticks, ticks_to_us
+from edged.record.rtp import CLOCK, signed_ticks, ticks_to_us, us_to_ticks
 from edged.record.soundtrack import LeastDelay, Soundtrack
 from edged.record.timeline import MediaTime, lay_out
 
@@ -92,9 +93,9 @@ class _Segment:
     video: VideoFormat
     codec: str
     target: int
-    lost_before: int
-    lost_now: int  # packets lost when its last fragment was handed out
-    lost_span: tuple[int, int] | None = None
+    lost: int = 0  # packets that its fragments are short of
+    lost_from_us: int | None = None
+    held: tuple[int, int] = (0, 0)  # where no frame came for longest without the timestamps saying so, and for how long
     points: list[SyncPoint] = field(default_factory=list)
     decoded: int = -1  # decoding time of its last frame handed out
     length: int = 0  # bytes handed out
@@ -105,13 +106,15 @@ class _Segment:
 
 
 class Segmenter:
-    """One session of one stream.
+    """One session of one stream, which began at `began_us`.
 
     `stagger` (0 to 1) shortens its first segment, so that a fleet that started together does not rotate together.
     With `audio`, every segment has a second track.
     """
 
-    def __init__(self, sink: Sink, lengths: Lengths, stagger: float, audio: AudioFormat | None = None) -> None:
+    def __init__(
+        self, sink: Sink, lengths: Lengths, stagger: float, began_us: int, audio: AudioFormat | None = None
+    ) -> None:
         self._sink = sink
         self._lengths = lengths
         self._stagger = stagger
@@ -132,9 +135,7 @@ class Segmenter:
         self._last_key: int | None = None
         self._gop = 0
         self._report: tuple[int, int] | None = None
-        # what is missing and not yet said
-        self._dropped_from_us: int | None = None
-        self._dropped = 0
+        self._missing = Missing(sink.loss, began_us)
 
     def unit(
         self,
@@ -155,7 +156,7 @@ class Segmenter:
         if self._sound is not None:
             self._delay.note(mono_us - ticks_to_us(self._media.time))
         if in_order and self._times and self._must_cut(key):
-            self._hand_out(buffer.detach(start), self._media.time)
+            self._hand_out(buffer.detach(start), self._media.time, self._goes_on(wall_us))
             start = 0
         if key and in_order:
             if self._last_key is not None:
@@ -165,15 +166,15 @@ class Segmenter:
             self._last_key = self._media.time
             if self._segment is not None and self._must_rotate(video, self._segment):
                 if self._times:
-                    self._hand_out(buffer.detach(start), self._media.time)
+                    self._hand_out(buffer.detach(start), self._media.time, self._goes_on(wall_us))
                     start = 0
                 if self._segment is not None:
-                    same_clock = self._segment.start.run == self._sink.current_run()
-                    self._end_segment(wall_us if same_clock else None)
+                    self._end_segment(self._goes_on(wall_us))
             if self._segment is None and video is not None:
                 self._begin_segment(timestamp, video, wall_us, mono_us)
+        self._missing.lost(self._sink.lost_packets())
         if self._segment is None:
-            self._dropped += self._dropped_from_us is not None
+            self._missing.passed_over()
             buffer.fill = start
             return
         if not self._times:
@@ -211,7 +212,9 @@ class Segmenter:
         self.flush(body)
         if self._segment is not None:
             self._end_segment(None)
-        self._say_dropped(now_us)
+        self._missing.say_refused(now_us)
+        self._missing.lost(self._sink.lost_packets())
+        self._missing.say_lost(now_us)
 
     def sender_report(self, camera_us: int, timestamp: int) -> None:
         """The camera says what its own clock showed at `timestamp`: kept beside the label, never used for it."""
@@ -224,6 +227,8 @@ class Segmenter:
         in_order = media.advance(timestamp, mono_us)
         if media.silence:
             self._note_silence(before + usual, media.silence, usual)
+        elif self._segment is not None and media.held > self._segment.held[1]:
+            self._segment.held = before + usual, media.held
         if media.jumped:
             # The timestamps before say nothing about those behind: let the next keyframe begin afresh.
             media.jumped = False
@@ -258,7 +263,13 @@ class Segmenter:
         # The last keyframe that keeps the segment within its length, judging the next GOP by the last one.
         return self._media.time - segment.time + self._gop > segment.target
 
-    def _hand_out(self, body: memoryview, next_time: int | None) -> None:
+    def _goes_on(self, wall_us: int) -> int | None:
+        """Where the stream goes on, if that is told by the clock that the segment began under."""
+        same_clock = self._segment is not None and self._segment.start.run == self._sink.current_run()
+        return wall_us if same_clock else None
+
+    def _hand_out(self, body: memoryview, next_time: int | None, next_us: int | None = None) -> None:
+        """`next_time` and `next_us`: where the frame behind the fragment lies, if one has come."""
         segment = self._segment
         assert segment is not None
         times = self._times
@@ -276,22 +287,24 @@ class Segmenter:
         self._bytes, self._reordered, self._early = 0, False, False
         if not accepted:
             # A fragment left out of the middle of a file would tear the pictures behind it: begin anew at a keyframe.
-            if self._dropped_from_us is None:
-                self._dropped_from_us = begun_us
-            self._dropped += frames
+            self._missing.refused(begun_us, frames)
             self._end_segment(None)
             return
-        self._say_dropped(segment.start.start_us)
+        self._missing.say_refused(segment.start.start_us)
         segment.points += points
         segment.length += len(head) + len(body)
         segment.sequence += 1
         segment.frames += frames
         segment.keyframes += keyframes
         segment.end_us = end_us
-        lost = self._sink.lost_packets()
-        if lost != segment.lost_now:
-            segment.lost_now = lost
-            segment.lost_span = (segment.lost_span[0] if segment.lost_span else begun_us, end_us)
+        if lost := self._missing.take():
+            segment.lost += lost
+            if segment.lost_from_us is None:
+                segment.lost_from_us = begun_us
+            # Told with each fragment that is short of some, so that a crash leaves no damage unsaid: one loss in all.
+            # Where the camera runs ahead of arrival, the next label comes before the end of what was lost here.
+            until_us = end_us if next_us is None else max(begun_us, min(end_us, next_us))
+            self._sink.loss(segment.lost_from_us, until_us, Cause.LOSS, segment.lost, 0)
 
     def _build(self, segment: _Segment, last_duration: int) -> tuple[bytes, list[SyncPoint], int]:
         """(everything of the fragment but its samples, where its keyframes are, the media time of its end)."""
@@ -330,13 +343,13 @@ class Segmenter:
             target = round(target * (0.25 + 0.75 * self._stagger))
         self._first = self._new_segment_wanted = False
         self._media.anchor()
-        lost = self._sink.lost_packets()
+        self._missing.say_lost(wall_us)
         codec = video.codec
         if self._sound is not None:
             codec = f"{codec},{self._sound.format.codec}"
             self._sound.begin_segment()
             self._delay.settle()
-        self._segment = _Segment(start, self._media.time, timestamp, video, codec, target, lost, lost)
+        self._segment = _Segment(start, self._media.time, timestamp, video, codec, target)
         self._sink.begin(start, video, codec)
 
     def _end_segment(self, next_start_us: int | None) -> None:
@@ -353,11 +366,8 @@ class Segmenter:
         end_us = segment.end_us
         if next_start_us is not None and next_start_us > segment.start.start_us:
             end_us = next_start_us
-        lost = segment.lost_now - segment.lost_before
-        if segment.lost_span is not None and lost:
-            # Where the camera ran ahead of arrival, the next segment's label may come before what was lost in this one.
-            start_us, lost_until_us = (min(at_us, end_us) for at_us in segment.lost_span)
-            self._sink.loss(start_us, lost_until_us, Cause.LOSS, lost, 0)
+        self._say_held(segment)
+        self._missing.outside_from_us = end_us
         self._sink.end(
             SegmentEnd(
                 index=random_access(segment.points),
@@ -367,13 +377,17 @@ class Segmenter:
                 codec=segment.codec,
                 width=segment.video.width,
                 height=segment.video.height,
-                lost_packets=lost,
+                lost_packets=segment.lost,
                 rtcp_offset_us=offset,
             )
         )
 
-    def _say_dropped(self, until_us: int) -> None:
-        if self._dropped_from_us is not None:
-            from_us, self._dropped_from_us = self._dropped_from_us, None
-            self._sink.loss(from_us, max(from_us, until_us), Cause.DISK, 0, self._dropped)
-            self._dropped = 0
+    def _say_held(self, segment: _Segment) -> None:
+        """The camera stood still, clock and all: its timestamps show no hole, but arrival never caught up with them."""
+        since, ticks = segment.held
+        arrived_us = self._media.mono_us - segment.start.start_mono_us
+        behind = us_to_ticks(arrived_us) - (self._media.peak - segment.time)
+        if ticks and 2 * behind > ticks and not self._media.by_arrival:
+            start_us = self._label(segment, since)
+            frames = max(1, ticks // self._media.duration)
+            self._sink.loss(start_us, start_us + ticks_to_us(ticks), Cause.LOSS, 0, frames)

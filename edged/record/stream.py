@@ -220,7 +220,8 @@ class StreamRecorder:
         # Streams that started together rotate apart, each always at the same place.
         name = f"{self.assigned.camera}/{self.assigned.stream}".encode()
         sound = audio_format(connection.playing.audio, self.quirk)
-        segmenter = Segmenter(self, self._house.lengths, zlib.crc32(name) % 1000 / 1000, sound)
+        stagger = zlib.crc32(name) % 1000 / 1000
+        segmenter = Segmenter(self, self._house.lengths, stagger, self._clock.wall_us(), sound)
         self._session = Session(
             connection,
             segmenter,

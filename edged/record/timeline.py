@@ -12,6 +12,8 @@ from edged.record.rtp import CLOCK, signed_ticks, us_to_ticks
 
 REORDER = 2 * CLOCK  # frames shown in another order than sent lie closer together than this
 JUMP = 5 * CLOCK  # a larger step that arrival does not bear out is the camera's clock jumping
+SILENCE = CLOCK // 4  # a step that is this long, and four times the usual one, left frames out
+VAGUE = CLOCK  # arrival alone shows no shorter silence: networks hold frames up for part of a second
 DRIFT = 10 * CLOCK  # media time and arrival of one segment part by less, unless the camera's clock is useless
 USUAL_DURATION = CLOCK // 25
 
@@ -25,6 +27,7 @@ class MediaTime:
         self.duration = USUAL_DURATION  # of a frame, going by the last two
         self.mono_us = 0  # arrival of the last frame
         self.silence = 0  # ticks by which the last frame came later than its predecessors led to expect
+        self.held = 0  # ticks that passed before the last frame arrived, and that its timestamp knows nothing of
         self.jumped = False  # set with a jump; whoever acts upon it resets it
         self.by_arrival = False  # the timestamps are useless, and place nothing any more
         self._stamp: int | None = None
@@ -32,35 +35,52 @@ class MediaTime:
 
     def advance(self, timestamp: int, mono_us: int) -> bool:
         """Move on to the frame with this RTP timestamp and arrival; returns whether it is shown after all before it."""
-        self.silence = 0
+        self.silence = self.held = 0
         if self._stamp is None:
             self._stamp, self.mono_us, self._anchor = timestamp, mono_us, (0, mono_us)
             return True
         step = signed_ticks(timestamp, self._stamp)
         waited = us_to_ticks(mono_us - self.mono_us)
         self._stamp, self.mono_us = timestamp, mono_us
+        least = SILENCE
         if self.by_arrival:
+            least = VAGUE
             step = max(waited, 1) + self.peak - self.time
-        elif step < -REORDER or (step > JUMP and waited < step // 2):
+        elif self._is_jump(step, waited):
             # The clock jumped: go on where arrival says.
             step = max(waited, self.duration) + self.peak - self.time
             self._jump(mono_us)
-        elif step > max(REORDER, 4 * self.duration):
-            self.silence = step - self.duration
-        elif abs(self.time + step - self._anchor[0] - us_to_ticks(mono_us - self._anchor[1])) > DRIFT:
+        elif step <= max(REORDER, 4 * self.duration) and abs(self._ahead(mono_us) + step) > DRIFT:
             self.by_arrival = True  # a clock that stands still or runs at another rate places nothing
             self._jump(mono_us)
+        elif waited - step > VAGUE:
+            self.held = waited - step
         self.time += step
         if self.time <= self.peak:
             return False
+        lead, usual = self.time - self.peak, self.duration
+        if lead > max(least, 4 * usual):
+            self.silence = lead - usual
         # A camera that went slow is believed step by step; one that was silent for once is not slow.
-        self.duration = min(self.time - self.peak, 4 * self.duration if self.silence else REORDER)
+        self.duration = min(lead, 4 * usual if self.silence else REORDER)
         self.peak = self.time
         return True
 
     def anchor(self) -> None:
         """Measure drift from the last frame on."""
         self._anchor = self.time, self.mono_us
+
+    def _is_jump(self, step: int, waited: int) -> bool:
+        """Whether the clock was set while nothing came: the step is none that arrival bears out."""
+        if step < -REORDER or (step > JUMP and waited < step // 2):
+            return True
+        # A frame that is shown before another, or that ends a silence, has not been waited for longer than that.
+        return waited - step > VAGUE and (step < 0 or step > max(SILENCE, 4 * self.duration))
+
+    def _ahead(self, mono_us: int) -> int:
+        """Ticks by which media time leads arrival since the anchor."""
+        time, arrived_us = self._anchor
+        return self.time - time - us_to_ticks(mono_us - arrived_us)
 
     def _jump(self, mono_us: int) -> None:
         self.jumped = True

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from edged.base.clock import SystemClock
-from edged.model import Cause, Loss, RecorderStop, StreamDown, StreamState, StreamUp
+from edged.model import Cause, RecorderStop, StreamDown, StreamState, StreamUp
 from edged.record import session
 from edged.record.errors import AlreadyRunning, RecorderAbsent
 from edged.record.process import run_recorder
@@ -172,7 +172,7 @@ async def test_lost_packets_are_counted_and_cost_no_session(tmp_path: Path) -> N
             await until(lambda: len(site.segments()) >= count + 2)
             status = await site.status(lambda status: True)
         lost = sum(one.lost_packets for one in site.segments())
-        losses = [fact for fact in site.facts() if isinstance(fact, Loss)]
+        losses = site.losses()
         assert stream_of(status, "c1").sessions == 1
         assert (
             lost

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from edged.archive.coverage import cover
+from edged.base.spans import Span
 from edged.model import Cause, Loss, StreamState
 from simulators.judge import check_gapless, decode_all, read_frames
 from tests.certificates import certificate, server_context
@@ -74,8 +76,7 @@ SPOILS = [("udp", drop), ("udp", double), ("udp", shuffle), ("udp", delay), ("ud
 
 
 def losses(site: Site, camera: str = "c1") -> list[Loss]:
-    told = [fact for fact in site.facts() if isinstance(fact, Loss) and fact.camera == camera]
-    return [fact for fact in told if fact.cause is Cause.LOSS and fact.packets]
+    return [fact for fact in site.losses(camera=camera) if fact.cause is Cause.LOSS and fact.packets]
 
 
 def judged(site: Site, camera: str = "c1") -> None:
@@ -114,6 +115,55 @@ async def test_losses_counted_are_the_losses_there_were(tmp_path: Path) -> None:
             assert any(one.start_us <= fact.start_us < fact.end_us <= one.end_us for one in segments)
         if not fault.lost:
             judged(site, name)
+
+
+class Ragged:
+    """Loses a fifth of all packets from the first frame to the last; `lost` are those that a later packet betrays.
+
+    Nothing can betray what was lost before the first packet that arrived.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.draw = random.Random(seed)
+        self.lost = self.frame = self._owed = 0
+
+    def __call__(self, frame: int, packets: list[bytes]) -> Sequence[tuple[float, bytes]]:
+        self.frame = frame
+        kept = []
+        for number, packet in enumerate(packets):
+            first = frame == number == 0
+            if not first and (frame == 0 or self.draw.random() < 0.2):
+                self._owed += 1
+                continue
+            self.lost += self._owed
+            self._owed = 0
+            kept.append((0.0, packet))
+        return kept
+
+
+async def test_i4_losses_outside_of_every_segment_are_facts_too(tmp_path: Path) -> None:
+    """Before a session's first keyframe and behind its last frame, where no segment's line could count them."""
+    site = Site(tmp_path)
+    plans = {"tcp": Ragged(1), "udp": Ragged(2)}
+    async with AsyncExitStack() as house:
+        for transport, plan in plans.items():
+            camera = await house.enter_async_context(rtsp_camera(plan=plan))
+            site.record(transport, camera.url(), transport=transport)
+        site.assign()
+        async with site.recorder():
+            await until(lambda: all(plan.frame > 130 for plan in plans.values()))
+    for name, plan in plans.items():
+        segments, told = site.segments(camera=name), losses(site, name)
+        assert sum(fact.packets for fact in told) == plan.lost > 50
+        early = [fact for fact in told if fact.end_us <= segments[0].start_us]
+        assert sum(fact.packets for fact in early) > 0, "the first keyframe never came whole"
+        outside = [fact for fact in told if not any(one.start_us <= fact.start_us < one.end_us for one in segments)]
+        assert sum(one.lost_packets for one in segments) == plan.lost - sum(fact.packets for fact in outside)
+        covered = [Span(one.start_us, one.end_us) for one in segments]
+        window = Span(min(told[0].start_us, covered[0].start_us), max(told[-1].end_us, covered[-1].end_us))
+        gaps = cover(window, covered, ()).gaps
+        for fact in outside:
+            assert any(gap.span.start_us <= fact.start_us <= fact.end_us <= gap.span.end_us for gap in gaps), fact
 
 
 async def test_a_packet_later_than_the_window_is_lost_and_said_to_be(tmp_path: Path) -> None:

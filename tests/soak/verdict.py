@@ -76,9 +76,9 @@ async def judge(outcome: Outcome) -> Report:
     report = Report(cameras=options.cameras, seconds=options.seconds)
     report.faults = dict(Counter(fault.kind for fault in outcome.faults))
     _judge_process(outcome, report)
-    shots = _shots(outcome, report)
-    losses = [fact for fact in outcome.site.facts() if isinstance(fact, Loss)]
+    losses = outcome.site.losses(VOLUME)
     report.losses = len(losses)
+    shots = _shots(outcome, losses, report)
     answers = await _coverage(outcome)
     causes: Counter[str] = Counter()
     for number, camera in enumerate(sorted(answers, key=lambda name: int(name.rpartition("-")[2])), start=1):
@@ -112,7 +112,7 @@ def _judge_process(outcome: Outcome, report: Report) -> None:
     )
     if outcome.code != 0:
         report.wrong.append(f"the recorder ended with {outcome.code}")
-    if "Traceback" in outcome.errors or "was never" in outcome.errors or "unclosed" in outcome.errors:
+    if "Traceback" in outcome.errors or "was never awaited" in outcome.errors or "unclosed" in outcome.errors:
         report.wrong.append(f"the recorder complained: {outcome.errors[-2000:]}")
     if "127." in outcome.errors:
         report.wrong.append("the recorder's log names an address (I9)")
@@ -141,7 +141,7 @@ def _level(samples: Sequence[dict[str, Any]], what: str) -> int:
     return round(statistics.median(int(sample[what]) for sample in samples))
 
 
-def _shots(outcome: Outcome, report: Report) -> list[Shot]:
+def _shots(outcome: Outcome, losses: list[Loss], report: Report) -> list[Shot]:
     site = outcome.site
     facts, files = site.segments(VOLUME), site.files(VOLUME)
     keys = [(fact.camera, fact.run, fact.seq) for fact in facts]
@@ -154,7 +154,7 @@ def _shots(outcome: Outcome, report: Report) -> list[Shot]:
         report.wrong.append(f"{len(left)} segments were left open")
     paths = [files[fact.camera, fact.run, fact.seq] for fact in facts]
     with ThreadPoolExecutor(2) as pool:
-        for problem in pool.map(_problem, paths, facts):
+        for problem in pool.map(_problem, paths, facts, (_is_torn(fact, losses) for fact in facts)):
             if problem:
                 report.wrong.append(problem)
     shots = [_shot(path, fact) for fact, path in zip(facts, paths, strict=True)]
@@ -194,9 +194,17 @@ def _nals(unit: bytes) -> list[bytes]:
     return found
 
 
-def _problem(path: Path, fact: SegmentSealed) -> str:
+def _is_torn(fact: SegmentSealed, losses: list[Loss]) -> bool:
+    """Whether packets are known to be missing from the file: from its own line, or where that was lost, from others."""
+    if not fact.recovered:
+        return fact.lost_packets > 0
+    own = [loss for loss in losses if loss.camera == fact.camera and loss.packets]
+    return _any_in(own, fact.start_us, fact.end_us)
+
+
+def _problem(path: Path, fact: SegmentSealed, torn: bool) -> str:
     try:
-        (prove_torn if fact.lost_packets else prove)(path, fact)
+        (prove_torn if torn else prove)(path, fact)
     except Exception as error:  # noqa: BLE001 - whatever a decoder finds is a find
         return f"{path.name}: {type(error).__name__} {error}"
     return ""
@@ -249,10 +257,13 @@ def _judge_frames(
         report.wrong.append(f"{camera}: frames of another camera")
     interval_us = 1_000_000 // fps
     for shot in shots:
-        missing = sum(b.counter - a.counter - 1 for a, b in itertools.pairwise(shot.frames)) - shot.unmarked
-        report.missing_frames += missing
-        if missing and not _any_in(losses, shot.fact.start_us, shot.fact.end_us):
-            report.wrong.append(f"{camera}: {missing} frames are missing inside a file, and no loss says so")
+        report.missing_frames -= shot.unmarked
+        for a, b in itertools.pairwise(shot.frames):
+            missing = b.counter - a.counter - 1
+            report.missing_frames += missing
+            begun_us = shot.fact.start_us + a.pts_us
+            if missing and not _any_in(losses, begun_us, max(begun_us, shot.fact.start_us + b.pts_us)):
+                report.wrong.append(f"{camera}: {missing} frames are missing inside a file, and no loss there says so")
     for before, after in itertools.pairwise(shots):
         missing = after.frames[0].counter - before.frames[-1].counter - 1
         report.missing_frames += missing
