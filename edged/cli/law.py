@@ -6,6 +6,9 @@ from pathlib import Path
 from edged.cli.client import add_daemon_options, ask
 from edged.cli.show import print_json, print_table
 
+# As edged.law.entry.Topic; written out so that the command line starts without reading the law.
+TOPICS = ("retention", "report", "attendance", "retrieval", "register", "filing", "removal", "forbidden")
+
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     law = commands.add_parser(
@@ -14,8 +17,14 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         description="edged applies stated rules, each with its article, rank and status. It is not legal advice.",
     )
     acts = law.add_subparsers(metavar="ACT", required=True)
-    explain = acts.add_parser("explain", help="the articles looked at for a camera, and the one that gives its floor")
+    explain = acts.add_parser(
+        "explain",
+        help="the articles looked at for a camera, and the one that gives its floor",
+        description="Every article about one topic, whether it applies to the camera and why, and its own words. "
+        "Retention, report and attendance are what edged acts by; the other topics are for people to act by.",
+    )
     explain.add_argument("--camera", required=True, metavar="CAMERA")
+    explain.add_argument("--topic", choices=TOPICS, default=TOPICS[0], help=f"default {TOPICS[0]}")
     add_daemon_options(explain)
     explain.set_defaults(call=_explain)
     check = acts.add_parser("check", help="read a rule pack and say what is wrong with it; asks no daemon")
@@ -25,7 +34,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _explain(arguments: argparse.Namespace) -> int:
-    answer = ask(arguments, "GET", "/v1/law/explain", query={"camera": arguments.camera})
+    answer = ask(arguments, "GET", "/v1/law/explain", query={"camera": arguments.camera, "topic": arguments.topic})
     if arguments.json:
         print_json(answer)
         return 0
@@ -38,6 +47,11 @@ def _explain(arguments: argparse.Namespace) -> int:
         ("ENTRY", "RANK", "STATUS", "ANSWER", "WHY"),
         [(e["id"], e["rank"], e["status"], _answer(e), e["why"]) for e in answer["entries"]],
     )
+    for entry in answer["entries"]:
+        if entry["applies"]:
+            print(f"{entry['id']}: \u201c{entry['text_zh']}\u201d" + (f" {entry['note']}" if entry["note"] else ""))
+    if not answer["entries"]:
+        print(f"no article known here is about {answer['topic']}")
     for warning in answer["warnings"]:
         print(f"! {warning}")
     return 0
@@ -58,7 +72,7 @@ def _check(arguments: argparse.Namespace) -> int:
         return 0
     print(f"{arguments.pack}: good; jurisdiction {pack.jurisdiction}, {len(pack.entries)} entries")
     print_table(
-        ("ENTRY", "KIND", "VALUE", "RANK", "STATUS"),
-        [(e.id, e.kind, f"{e.value} {e.unit}" if e.value else "", e.rank, e.status) for e in pack.entries],
+        ("ENTRY", "KIND", "RANK", "STATUS", "DEMANDS"),
+        [(e.id, e.kind, e.instrument.rank, e.instrument.status, e.demand) for e in pack.entries],
     )
     return 0

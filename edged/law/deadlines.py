@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edged.base.clock import HOUR, SECOND
-from edged.law.packs import Entry, Kind, Packs, PlaceKind
+from edged.law.entry import Entry, Kind, PlaceKind
+from edged.law.packs import Packs
 from edged.model import Designation
 
 TARGET_REPORT_US = HOUR

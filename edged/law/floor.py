@@ -4,7 +4,8 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edged.law.packs import Entry, Kind, Packs, PlaceKind
+from edged.law.entry import Entry, Instrument, Kind, PlaceKind, Topic
+from edged.law.packs import Packs
 from edged.model import Designation, Floor
 
 # Where no article in force names a number: as long as the national rule, never less.
@@ -46,9 +47,10 @@ def resolve_floor(
     Drafts, lapsed and unverified entries bind nobody, neither up nor down; they are listed with the reason. A lower
     number never weakens a higher one, whatever its rank: obeying the larger obeys both.
     """
-    considered = tuple(_consider(entry, place, designations, on) for entry in packs.entries(jurisdiction))
+    considered = consider(packs, jurisdiction, place, on, Topic.RETENTION, designations)
     minimums = [(c.entry.value, c.entry.id) for c in considered if c.applies and c.entry.kind is Kind.RETENTION_MIN]
-    warnings = [_validity(c.entry, on) for c in considered]
+    instruments = dict.fromkeys(entry.instrument for entry in packs.entries(jurisdiction))
+    warnings = [_validity(instrument, on) for instrument in instruments]
     days = max((value for value, _ in minimums if value is not None), default=0)
     if not packs.known(jurisdiction):
         warnings.append(f"no rule pack knows the jurisdiction {jurisdiction}: national law and edged's default apply")
@@ -68,6 +70,19 @@ def resolve_floor(
     )
 
 
+def consider(
+    packs: Packs,
+    jurisdiction: str,
+    place: PlaceKind,
+    on: dt.date,
+    topic: Topic,
+    designations: Sequence[Designation] = (),
+) -> tuple[Consideration, ...]:
+    """Every entry about `topic` and what becomes of it on the day `on` for a camera at `place`."""
+    entries = (entry for entry in packs.entries(jurisdiction) if entry.kind in topic.kinds)
+    return tuple(_consider(entry, place, designations, on) for entry in entries)
+
+
 def _consider(entry: Entry, place: PlaceKind, designations: Sequence[Designation], on: dt.date) -> Consideration:
     if place not in entry.scope.place:
         return Consideration(entry, False, f"{entry.citation} is about other places ({', '.join(entry.scope.place)})")
@@ -79,14 +94,14 @@ def _consider(entry: Entry, place: PlaceKind, designations: Sequence[Designation
         return Consideration(entry, False, f"{entry.citation} does not bind: {lacking}")
     if entry.kind is Kind.BASIS:
         return Consideration(entry, True, f"{entry.citation} names no number of its own")
-    return Consideration(entry, True, f"{entry.citation} demands {entry.value} {entry.unit}s")
+    return Consideration(entry, True, f"{entry.citation} demands {entry.demand}")
 
 
-def _validity(entry: Entry, on: dt.date) -> str:
-    if entry.valid_to is None or (entry.valid_from is not None and on < entry.valid_from):
+def _validity(instrument: Instrument, on: dt.date) -> str:
+    if instrument.valid_to is None or (instrument.valid_from is not None and on < instrument.valid_from):
         return ""
-    if on > entry.valid_to:
-        return f"the validity of {entry.citation} ended on {entry.valid_to}: find out what followed it"
-    if (entry.valid_to - on).days <= EXPIRY_NOTICE_DAYS:
-        return f"the validity of {entry.citation} ends on {entry.valid_to}: find out what will follow it"
+    if on > instrument.valid_to:
+        return f"the validity of {instrument.title} ended on {instrument.valid_to}: find out what followed it"
+    if (instrument.valid_to - on).days <= EXPIRY_NOTICE_DAYS:
+        return f"the validity of {instrument.title} ends on {instrument.valid_to}: find out what will follow it"
     return ""

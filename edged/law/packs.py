@@ -1,27 +1,24 @@
-"""Rule packs: one TOML file of one jurisdiction's duties, each entry with its article, rank, status and validity.
+"""Rule packs: one TOML file of one jurisdiction's duties, each with its article, rank, status and decisive words.
 
-A pack is read strictly: an unknown key, a doubled id, a number without its unit or a binding entry without the day it
-came into force is refused with the file, the key and the reason, because a misread law is worse than none. Only the
-pack folder is read; nothing else is touched.
+A pack names its instruments once, quotes the articles it uses, and has one entry for each duty. It is read strictly: an
+unknown key, a doubled id, a number without its unit, an instrument in force without its first day, or a quotation that
+does not stand in the article it names is refused with file, line, key and reason, because a misread law is worse than
+none. Only the pack folder is read; nothing else is touched.
 """
 
-import datetime as dt
+import re
 import tomllib
-from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from edged.base.errors import OwnerMustAct
 from edged.config.load import Key, dotted, key_lines, line_of
-from edged.model import Designation
+from edged.law.duties import Record, Text
+from edged.law.entry import Entry, Instrument
 
 NATIONAL = "national"
-
-Text = Annotated[str, Field(min_length=1)]
-PlaceKind = Literal["listed", "other"]
 
 
 class BadPack(OwnerMustAct):
@@ -31,125 +28,7 @@ class BadPack(OwnerMustAct):
     hint = "correct the rule pack, or leave retention.rule_packs out to use the shipped ones"
 
 
-class Kind(StrEnum):
-    """What an entry demands."""
-
-    RETENTION_MIN = "retention_min"  # keep at least
-    RETENTION_DELETE = "retention_delete"  # then delete
-    REPORT = "report"  # report a fault within
-    ATTENDANCE = "attendance"  # repair unit on site within
-    BASIS = "basis"  # names no number of its own, but the instrument is in force here
-
-
-class Rank(StrEnum):
-    """Where an instrument stands (Legislation Law 2023, arts. 98-103)."""
-
-    LAW = "law"
-    ADMIN_REG = "admin_reg"
-    LOCAL_REG = "local_reg"
-    PROVINCIAL_RULE = "provincial_rule"
-    CITY_RULE = "city_rule"
-    NORMATIVE_DOC = "normative_doc"
-    STANDARD = "standard"
-    CONTRACT = "contract"
-    DRAFT = "draft"
-
-
-class Status(StrEnum):
-    """Whether an instrument binds anybody."""
-
-    IN_FORCE = "in_force"
-    TRIAL = "trial"
-    LAPSED = "lapsed"
-    DRAFT = "draft"
-    UNKNOWN = "unknown"
-
-
-# What a number means, by kind: a period of days is counted in civil days, a clock in hours from a stated moment.
-_MEASURE = {
-    Kind.RETENTION_MIN: ("day", "local_civil_days"),
-    Kind.RETENTION_DELETE: ("day", "local_civil_days"),
-    Kind.REPORT: ("hour", "from_last_good_frame"),
-    Kind.ATTENDANCE: ("hour", "from_receipt_of_report"),
-    Kind.BASIS: (None, None),
-}
-
-
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Scope(_Record):
-    """Whom an entry is about. A key edged does not know is refused: it would narrow or widen a duty unseen."""
-
-    place: tuple[PlaceKind, ...] = Field(min_length=1)  # Order 799 art. 7 (listed) or art. 9 (other)
-
-    # Where there are any, the entry is about cameras so designated alone; empty: about all of its places.
-    designations: tuple[Designation, ...] = ()
-
-    def matches(self, place: PlaceKind, designations: Sequence[Designation] = ()) -> bool:
-        """Whether a camera at `place` with `designations` is meant."""
-        return place in self.place and (not self.designations or bool(set(self.designations) & set(designations)))
-
-
-class Entry(_Record):
-    """One duty of one article. `value` counts `unit`s; `valid_to` is the last day it is in force."""
-
-    id: Text
-    title: Text
-    title_zh: Text
-    issuer: Text
-    article: Text
-    rank: Rank
-    status: Status
-    valid_from: dt.date | None = None
-    valid_to: dt.date | None = None
-    scope: Scope
-    kind: Kind
-    value: int | None = Field(default=None, ge=1, le=36_500)
-    unit: Literal["day", "hour"] | None = None
-    counting: Literal["local_civil_days", "from_last_good_frame", "from_receipt_of_report"] | None = None
-    text_zh: Text  # the decisive sentence, so that an inspector can compare
-    note: str = ""
-    source_sha256: Annotated[str, Field(pattern=r"[0-9a-f]{64}")] | None = None  # of the text that was read
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        unit, counting = _MEASURE[self.kind]
-        if (self.unit, self.counting) != (unit, counting):
-            raise ValueError(f"kind {self.kind} is counted in unit {unit}, counting {counting}")
-        if (self.value is None) != (unit is None):
-            raise ValueError(f"kind {self.kind} " + ("has no value" if unit is None else "needs a value"))
-        if self.status in (Status.IN_FORCE, Status.TRIAL):
-            if self.valid_from is None:
-                raise ValueError("an entry in force needs valid_from")
-            if self.rank is Rank.DRAFT:
-                raise ValueError("a draft is not in force")
-        if self.valid_from is not None and self.valid_to is not None and self.valid_to < self.valid_from:
-            raise ValueError("valid_to is before valid_from")
-        return self
-
-    @property
-    def citation(self) -> str:
-        """How a person names it, e.g. "State Council Order 799 art. 17"."""
-        return f"{self.title} art. {self.article}"
-
-    def not_binding_because(self, on: dt.date) -> str | None:
-        """Why this entry binds nobody on the day `on`, or None where it is in force."""
-        if self.valid_to is not None and on > self.valid_to:
-            return f"its validity ended on {self.valid_to}"
-        if self.status is Status.DRAFT or self.rank is Rank.DRAFT:
-            return "it is a draft, not in force"
-        if self.status is Status.LAPSED:
-            return "it has lapsed"
-        if self.status is Status.UNKNOWN:
-            return "nobody has verified that it is in force"
-        if self.valid_from is None or on < self.valid_from:
-            return f"it is not in force before {self.valid_from}"
-        return None
-
-
-class Pack(_Record):
+class Pack(Record):
     """One jurisdiction's file."""
 
     jurisdiction: Text
@@ -162,6 +41,7 @@ class Packs:
 
     def __init__(self, packs: tuple[Pack, ...]) -> None:
         self._packs = {pack.jurisdiction: pack for pack in packs}
+        self._entries = {entry.id: entry for pack in packs for entry in pack.entries}
 
     def jurisdictions(self) -> list[str]:
         return sorted(self._packs)
@@ -174,14 +54,42 @@ class Packs:
         names = (NATIONAL,) if jurisdiction == NATIONAL else (NATIONAL, jurisdiction)
         return tuple(entry for name in names if name in self._packs for entry in self._packs[name].entries)
 
+    def find(self, entry_id: str) -> Entry | None:
+        """The entry of this id in whatever pack; None for edged's own rules, and for a pack that is gone."""
+        return self._entries.get(entry_id)
 
-class _File(_Record):
-    class Head(_Record):
+
+class _Article(Record):
+    """One article as far as entries quote it, word for word."""
+
+    instrument: Text
+    no: Text
+    text_zh: Text
+
+
+class _File(Record):
+    class Head(Record):
         jurisdiction: Text
         title: Text
 
     pack: Head
+    instrument: dict[str, Instrument] = Field(min_length=1)
+    article: tuple[_Article, ...] = Field(min_length=1)
     entry: tuple[Entry, ...] = Field(min_length=1)
+
+    @field_validator("entry", mode="before")
+    @classmethod
+    def _with_instruments(cls, written: Any, info: ValidationInfo) -> Any:
+        """Put the instrument itself where an entry names it."""
+        instruments = info.data.get("instrument", {})
+        if not isinstance(written, list):
+            return written
+        return [
+            {**entry, "instrument": instruments.get(entry.get("instrument"), entry.get("instrument"))}
+            if isinstance(entry, dict) and isinstance(entry.get("instrument"), str)
+            else entry
+            for entry in written
+        ]
 
 
 def shipped_packs() -> Path:
@@ -202,8 +110,6 @@ def load_packs(folder: Path) -> Packs:
         raise BadPack(f"{folder}: cannot be read ({error.strerror})") from error
     seen: dict[str, str] = {}
     for file, pack in zip(files, packs, strict=True):
-        if pack.jurisdiction != file.stem:
-            raise BadPack(f"{file}: pack.jurisdiction: is {pack.jurisdiction}, but the file is named {file.stem}")
         for index, entry in enumerate(pack.entries):
             if entry.id in seen:
                 raise BadPack(f"{file}: entry[{index}].id: {entry.id} is used already in {seen[entry.id]}")
@@ -216,12 +122,9 @@ def load_packs(folder: Path) -> Packs:
 def check_pack(file: Path) -> Pack:
     """Read one pack by itself, before it goes into the folder. Raises BadPack with each line, key and reason."""
     try:
-        pack = _load(file)
+        return _load(file)
     except OSError as error:
         raise BadPack(f"{file}: cannot be read ({error.strerror})") from error
-    if pack.jurisdiction != file.stem:
-        raise BadPack(f"{file}: pack.jurisdiction: is {pack.jurisdiction}, but the file is named {file.stem}")
-    return pack
 
 
 def _load(file: Path) -> Pack:
@@ -234,21 +137,55 @@ def _load(file: Path) -> Pack:
     try:
         read = _File.model_validate(raw)
     except ValidationError as error:
-        raise BadPack("\n".join(_sentence(file, lines, found) for found in error.errors())) from None
-    _refuse_doubled(file, lines, read.entry)
+        raise BadPack("\n".join(_sentences(file, lines, raw, error))) from None
+    problems = _inconsistencies(file, read)
+    if problems:
+        raise BadPack("\n".join(f"{file}:{line_of(lines, key)}: {dotted(key)}: {reason}" for key, reason in problems))
     return Pack(jurisdiction=read.pack.jurisdiction, title=read.pack.title, entries=read.entry)
 
 
-def _sentence(file: Path, lines: dict[Key, int], found: Any) -> str:
-    key: Key = found["loc"]
-    reason = "unknown key" if found["type"] == "extra_forbidden" else found["msg"].removeprefix("Value error, ")
-    return f"{file}:{line_of(lines, key)}: {dotted(key)}: {reason}"
+def _sentences(file: Path, lines: dict[Key, int], raw: Any, error: ValidationError) -> list[str]:
+    told = []
+    written = raw.get("instrument")
+    for found in error.errors():
+        key: Key = found["loc"]
+        if found["type"] == "too_short" and found["input"]:
+            continue  # it was long enough before what is told of its parts was left out
+        named = found["input"] if key[:1] == ("entry",) and key[2:] == ("instrument",) else None
+        if isinstance(named, str) and isinstance(written, dict) and named in written:
+            continue  # the instrument is there but wrong, which is told once, in its own place
+        reason = "unknown key" if found["type"] == "extra_forbidden" else found["msg"].removeprefix("Value error, ")
+        told.append(f"{file}:{line_of(lines, key)}: {dotted(key)}: {reason}")
+    return told
 
 
-def _refuse_doubled(file: Path, lines: dict[Key, int], entries: tuple[Entry, ...]) -> None:
-    first: dict[str, int] = {}
-    for index, entry in enumerate(entries):
-        key: Key = ("entry", index, "id")
+def _inconsistencies(file: Path, read: _File) -> list[tuple[Key, str]]:
+    """What is wrong between the parts of a pack each of which is good by itself."""
+    problems: list[tuple[Key, str]] = []
+    if read.pack.jurisdiction != file.stem:
+        problems.append((("pack", "jurisdiction"), f"is {read.pack.jurisdiction}, but the file is named {file.stem}"))
+    names = {id(instrument): name for name, instrument in read.instrument.items()}
+    articles: dict[tuple[str, str], str] = {}
+    for index, article in enumerate(read.article):
+        key = (article.instrument, article.no)
+        if article.instrument not in read.instrument:
+            problems.append((("article", index, "instrument"), f"there is no table [instrument.{article.instrument}]"))
+        if key in articles:
+            problems.append((("article", index, "no"), f"art. {article.no} of {article.instrument} is above already"))
+        articles[key] = _bare(article.text_zh)
+    first: set[str] = set()
+    for index, entry in enumerate(read.entry):
         if entry.id in first:
-            raise BadPack(f"{file}:{line_of(lines, key)}: {dotted(key)}: {entry.id} is used already above")
-        first[entry.id] = index
+            problems.append((("entry", index, "id"), f"{entry.id} is used already above"))
+        first.add(entry.id)
+        where = (names[id(entry.instrument)], entry.article.partition("(")[0])
+        if where not in articles:
+            problems.append((("entry", index, "article"), f"there is no [[article]] {where[1]} of {where[0]} to quote"))
+        elif _bare(entry.text_zh) not in articles[where]:
+            problems.append((("entry", index, "text_zh"), f"these words do not stand in art. {where[1]} of {where[0]}"))
+    return problems
+
+
+def _bare(text: str) -> str:
+    """Without blanks and line breaks, which differ from one print of a law to the next."""
+    return re.sub(r"\s+", "", text)

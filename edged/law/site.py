@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from edged.base.clock import DAY
 from edged.law.counting import counted_end_us, erase_due_us, keep_until_us, local_date
 from edged.law.deadlines import Deadlines, deadlines
-from edged.law.floor import FloorDecision, resolve_floor
-from edged.law.packs import Packs, PlaceKind
+from edged.law.entry import PlaceKind, Topic
+from edged.law.floor import Consideration, FloorDecision, consider, resolve_floor
+from edged.law.packs import Packs
 from edged.model import Designation, Floor
 
 
@@ -32,6 +33,12 @@ class SiteLaw:
                 self._decisions.clear()  # footage of many days passes by; the packs never change under it
             known = self._decisions[key] = resolve_floor(self.packs, self.jurisdiction, place, on, designations)
         return known
+
+    def considered(
+        self, topic: Topic, place: PlaceKind, at_us: int, designations: Sequence[Designation] = ()
+    ) -> tuple[Consideration, ...]:
+        """Every entry about `topic`, and what becomes of it on the local civil day of `at_us`."""
+        return consider(self.packs, self.jurisdiction, place, local_date(at_us, self.tz), topic, designations)
 
     def stamp(
         self,

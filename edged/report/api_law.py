@@ -5,31 +5,37 @@ from typing import Any
 from aiohttp import web
 
 from edged.archive.roster import get
+from edged.law.entry import Entry, Kind, Topic
 from edged.law.floor import Consideration, FloorDecision
-from edged.law.packs import Kind
 from edged.report.requests import BadRequest
 from edged.report.rooms import Rooms
 
 
 def add_routes(app: web.Application, rooms: Rooms) -> None:
-    """GET the law of one camera."""
+    """GET the law of one camera, about one topic."""
 
     async def explain(request: web.Request) -> web.Response:
         if "camera" not in request.query:
             raise BadRequest("name a camera")
+        topic = _topic(request.query.get("topic", Topic.RETENTION))
         camera = await rooms.database.read(get, request.query["camera"])
-        decision = rooms.law.decision(camera.place, rooms.clock.wall_us(), camera.designations)
+        now = rooms.clock.wall_us()
+        decision = rooms.law.decision(camera.place, now, camera.designations)
         return web.json_response(
             {
                 "camera": camera.id,
                 "jurisdiction": rooms.law.jurisdiction,
                 "place": camera.place,
                 "designations": list(camera.designations),
+                "topic": topic.value,
                 "floor_days": decision.floor.days,
                 "rules": list(decision.floor.rules),
                 "ceiling_days": decision.ceiling_days,
                 "ceiling_rule": decision.ceiling_rule,
-                "entries": [_entry(considered, decision) for considered in decision.entries],
+                "entries": [
+                    _considered(each, decision)
+                    for each in rooms.law.considered(topic, camera.place, now, camera.designations)
+                ],
                 "warnings": list(decision.warnings),
             }
         )
@@ -37,23 +43,39 @@ def add_routes(app: web.Application, rooms: Rooms) -> None:
     app.router.add_get("/v1/law/explain", explain)
 
 
-def _entry(considered: Consideration, decision: FloorDecision) -> dict[str, Any]:
+def _topic(text: str) -> Topic:
+    try:
+        return Topic(text)
+    except ValueError:
+        raise BadRequest("topic: want one of " + ", ".join(Topic)) from None
+
+
+def _considered(considered: Consideration, decision: FloorDecision) -> dict[str, Any]:
     entry = considered.entry
     gives = considered.applies and entry.id in decision.floor.rules
     why = considered.why
     if considered.applies and entry.kind is Kind.RETENTION_MIN and not gives:
         why += f", less than the floor of {decision.floor.days} days"
+    return {**_entry(entry), "applies": considered.applies, "gives_floor": gives, "why": why}
+
+
+def _entry(entry: Entry) -> dict[str, Any]:
+    instrument = entry.instrument
+    table = entry.table
     return {
         "id": entry.id,
         "citation": entry.citation,
-        "title_zh": entry.title_zh,
+        "title_zh": instrument.title_zh,
         "text_zh": entry.text_zh,
-        "rank": entry.rank.value,
-        "status": entry.status.value,
+        "note": entry.note,
+        "rank": instrument.rank.value,
+        "status": instrument.status.value,
+        "valid_from": None if instrument.valid_from is None else instrument.valid_from.isoformat(),
+        "valid_to": None if instrument.valid_to is None else instrument.valid_to.isoformat(),
         "kind": entry.kind.value,
         "value": entry.value,
         "unit": entry.unit,
-        "applies": considered.applies,
-        "gives_floor": gives,
-        "why": why,
+        "counting": entry.counting,
+        "demand": entry.demand,
+        "details": None if table is None else table.model_dump(mode="json"),
     }

@@ -61,6 +61,10 @@ async def test_an_operators_day(tmp_path: Path) -> None:
             assert [entry["id"] for entry in law["entries"] if entry["gives_floor"]] == law["rules"]
             refused = {entry["id"]: entry["why"] for entry in law["entries"] if not entry["applies"]}
             assert "designated key_target alone" in refused["counter-terrorism/32"]
+            papers = await asyncio.to_thread(box.edged, "law", "explain", "--camera", first, "--topic", "retrieval")
+            gate = next(entry for entry in papers["entries"] if entry["id"] == "jilin-236/28")
+            assert (gate["applies"], gate["value"], gate["unit"]) == (True, 2, "person")
+            assert gate["details"]["documents"] == ["work_id", "approval"]
 
             hold = await asyncio.to_thread(
                 box.edged,

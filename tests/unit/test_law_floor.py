@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from edged.base.clock import HOUR
 from edged.law.deadlines import deadlines
+from edged.law.entry import Kind, PlaceKind, Status
 from edged.law.floor import DEFAULT_DAYS, DEFAULT_RULE, resolve_floor
-from edged.law.packs import Kind, Pack, Packs, PlaceKind, Status, load_packs, shipped_packs
+from edged.law.packs import Pack, Packs, load_packs, shipped_packs
 from edged.model import Designation
 from tests.lawbook import entry, with_entries
 
