@@ -129,6 +129,7 @@ class CameraConfig(Record):
     place: Place | None = None  # where it differs from the site's
     designations: tuple[Designation, ...] = ()  # on top of the site's
     volume: Id | None = None
+    priority: int = Field(default=5, ge=1, le=9)  # a full disk stops the cameras of the lowest first (LAW 3.5)
     # Where they differ from those under [recorder].
     audio: bool | None = None
     sub: bool | None = None
