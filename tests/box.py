@@ -131,17 +131,17 @@ class Box:
     def recording(self) -> list[str]:
         return [camera["camera"] for camera in self.cameras() if camera.get("recording")]
 
-    def facts(self) -> list[Fact]:
+    def facts(self, volume: Path | None = None) -> list[Fact]:
         """Every whole journal line on the volume; one that a crash tore is none."""
         facts = []
-        for file in sorted(self.volume.glob("journal/*/*.ndjson")):
+        for file in sorted((volume or self.volume).glob("journal/*/*.ndjson")):
             for line in whole_lines(file):
                 with contextlib.suppress(BadLine):
                     facts.append(decode(line))
         return facts
 
-    def sealed(self) -> list[SegmentSealed]:
-        return [fact for fact in self.facts() if isinstance(fact, SegmentSealed)]
+    def sealed(self, volume: Path | None = None) -> list[SegmentSealed]:
+        return [fact for fact in self.facts(volume) if isinstance(fact, SegmentSealed)]
 
     def files(self) -> list[Path]:
         """Sealed segments, in recording order within each camera."""

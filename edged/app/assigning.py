@@ -1,7 +1,7 @@
 """From the configuration and the roster to what each recorder process is to record, and on which volume."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from edged.app.dealing import process_ids, process_of
 from edged.archive.roster import Camera
@@ -42,11 +42,12 @@ def assignments(
     cameras: Iterable[Camera],
     volumes: Sequence[Volume],
     login_of: Callable[[str], LoginConfig | None],
+    stopped: Collection[str] = (),
 ) -> dict[str, Assignment]:
     """What each recorder process is to record, by process id, all of generation 0.
 
-    Cameras that are not adopted, have no usable volume, or whose stream is not known yet are left out. Raises OSError
-    where a password file cannot be read.
+    Cameras that are not adopted, have no usable volume, or whose stream is not known yet are left out; those `stopped`
+    for want of space are named and not recorded. Raises OSError where a password file cannot be read.
     """
     recorder = config.recorder
     processes = process_ids(recorder.id, recorder.processes)
@@ -56,7 +57,12 @@ def assignments(
     for camera in cameras:
         if camera.state is CameraState.ADOPTED and camera.volume in usable and camera.details.get("stream_uri"):
             streams[process_of(camera.id, processes)] += _streams(
-                config, configured.get(camera.id, _NOTHING_SAID), camera, usable[camera.volume].id, login_of(camera.id)
+                config,
+                configured.get(camera.id, _NOTHING_SAID),
+                camera,
+                usable[camera.volume].id,
+                login_of(camera.id),
+                no_room=camera.id in stopped,
             )
     return {
         process: Assignment(
@@ -75,7 +81,7 @@ def assignments(
 
 
 def _streams(
-    config: Config, said: CameraConfig, camera: Camera, volume: str, login: LoginConfig | None
+    config: Config, said: CameraConfig, camera: Camera, volume: str, login: LoginConfig | None, *, no_room: bool
 ) -> list[AssignedStream]:
     site = config.recorder
     urls = {StreamKind.MAIN: str(camera.details["stream_uri"])}
@@ -97,6 +103,7 @@ def _streams(
             tls_pin=said.tls_pin or "",
             redirect_hosts=said.redirect_hosts,
             audio=site.audio if said.audio is None else said.audio,
+            no_room=no_room,
         )
         for stream, url in urls.items()
     ]

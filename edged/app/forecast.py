@@ -35,6 +35,7 @@ class Forecast:
         self._reserves = {volume.id: volume.reserve for volume in configured}
         self._spaces = spaces
         self.latest: tuple[VolumeForecast, ...] = ()
+        self.rates: dict[str, float] = {}  # what each camera writes, in bytes a second
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -49,6 +50,7 @@ class Forecast:
         loads = []
         for camera in await self._database.read(cameras):
             loads += await self._database.read(measured_loads, self._law, now, camera.id)
+        self.rates = {load.camera: load.bytes_per_s for load in loads if load.bytes_per_s > 0}
         rooms = [
             VolumeRoom(volume=space.volume, free_bytes=space.free_bytes, reserve_bytes=self._reserves[space.volume])
             for space in self._spaces()

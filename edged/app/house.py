@@ -15,6 +15,7 @@ from edged.app.child import children
 from edged.app.dealing import process_ids
 from edged.app.forecast import Forecast
 from edged.app.keeper import Keeper
+from edged.app.pressure import Pressure
 from edged.app.proving import LedgerStart, begin_ledger, record_settings
 from edged.app.survey import Deletions, Survey, fresh_within_us
 from edged.app.watch import Watch
@@ -188,8 +189,18 @@ class House:
             lag_us=lambda: self.watchdog.lag_us,
             fresh_us=fresh_within_us(config),
             forecasts=lambda: self.forecast.latest,
+            stopped_on=self.keeper.stopped_on,
         )
         self.forecast = Forecast(database, clock, law, config.volume, lambda: self.snapshot().volumes)
+        self.pressure = Pressure(
+            clock,
+            config.volume,
+            {volume.id: volume.no for volume in volumes if not volume.fenced},
+            self.keeper,
+            spaces=lambda: self.snapshot().volumes,
+            rates=lambda: self.forecast.rates,
+            hurry=self.sweep.hurry,
+        )
         self.feed = StateFeed(
             database=database,
             clock=clock,
@@ -240,6 +251,8 @@ class House:
                     begin("evidence", supervise("evidence", self.evidence.run, self.clock))
                     begin("forecast", supervise("forecast", self.forecast.run, self.clock))
                     begin("archive", self._keep_archive(tree))
+                    space = self.progress.expect("space", 60)
+                    begin("space", supervise("space", lambda: self.pressure.run(space), self.clock))
                     await stop.wait()
                     notify("STOPPING=1")
                     log.info("stopping")
@@ -303,6 +316,7 @@ class House:
     def _swept(self, report: SweepReport) -> None:
         self.stamper.follow(report.time.retention_us)
         self.deletions.add(report)
+        self.pressure.swept(report)
 
     def _deadlines_for(self, camera: str) -> Deadlines:
         outage = self.config.outage

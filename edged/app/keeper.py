@@ -8,7 +8,7 @@ import asyncio
 import dataclasses
 import logging
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from edged.app import assigning
 from edged.app.dealing import MOST, process_ids
@@ -23,6 +23,8 @@ from edged.discover.port import Login
 from edged.model import CameraState, Designation
 from edged.record.assignment import BadAssignment, read_assignment, write_assignment
 from edged.record.process import assignment_path
+from edged.retain.pressure import Room
+from edged.retain.stops import SpaceStop, settle, space_stops
 
 log = logging.getLogger(__name__)
 
@@ -52,12 +54,14 @@ class Keeper:
         self._configured = {camera.id: camera for camera in config.camera}
         self._one_at_a_time = asyncio.Lock()
         self.cameras: tuple[Camera, ...] = ()
+        self.stops: Mapping[str, SpaceStop] = {}  # cameras not recorded because their volume is full
 
     async def begin(self) -> None:
         """Enter the configured cameras, take leave of those no longer configured, write the assignment."""
         for camera in self._configured:  # a lost index knows none of them, but their journals will
             self._place_known(camera, self.place_of(camera), self.designations_of(camera))
         await self._database.write(self._enter_configured, self._clock.wall_us())
+        self.stops = await self._database.read(space_stops)
         await self._refresh()
 
     async def found(self, found: Found) -> None:
@@ -81,6 +85,15 @@ class Keeper:
         self._clock_heard(camera, None)
         await self._refresh()
         return removed
+
+    async def settle_space(self, volume: str, stopped: Mapping[str, int], room: Room) -> None:
+        """Have exactly the cameras of `stopped` (bytes a second by id) stopped on a full `volume`, and no other."""
+        self.stops = await self._database.write(settle, volume, stopped, room, self._clock.wall_us())
+        await self._refresh()
+
+    def stopped_on(self, volume: str) -> int:
+        """How many cameras are not recorded because `volume` is full."""
+        return sum(stop.volume == volume for stop in self.stops.values())
 
     def known(self) -> Iterable[Known]:
         """The roster as discovery compares it."""
@@ -110,6 +123,10 @@ class Keeper:
         configured = self._configured.get(camera)
         own = configured.designations if configured else ()
         return tuple(sorted({*self._config.site.designations, *own}))
+
+    def priority_of(self, camera: str) -> int:
+        """1 to 9; where a volume is full the lowest stops first."""
+        return self._configured.get(camera, CameraConfig(id=camera)).priority
 
     def _login(self, camera: str) -> LoginConfig | None:
         configured = self._configured.get(camera)
@@ -198,7 +215,7 @@ class Keeper:
 
     def _write_assignments(self) -> None:
         recorder = self._config.recorder
-        wanted = assigning.assignments(self._config, self.cameras, self._volumes, self._login)
+        wanted = assigning.assignments(self._config, self.cameras, self._volumes, self._login, self.stops)
         for process in process_ids(recorder.id, MOST):
             path = assignment_path(recorder.state_dir, process)
             assignment = wanted.get(process)

@@ -1,5 +1,6 @@
 """Looks over the whole box and keeps the newest `Snapshot`: what MQTT, metrics, the API and systemd are told."""
 
+import dataclasses
 import sqlite3
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -8,7 +9,7 @@ from edged import __version__
 from edged.archive.database import Database
 from edged.archive.roster import Camera, cameras
 from edged.archive.segments import oldest
-from edged.archive.volumes import Volume, free_space
+from edged.archive.volumes import Volume, free_space, prove
 from edged.base.clock import SECOND, Clock
 from edged.base.worker import Worker
 from edged.config import Config
@@ -66,10 +67,12 @@ class Survey:
         lag_us: Callable[[], int],
         fresh_us: int,
         forecasts: Callable[[], tuple[VolumeForecast, ...]],
+        stopped_on: Callable[[str], int],
     ) -> None:
         """`complete` says whether every recorder process answers.
 
-        `fresh_us` is how far behind the present a recording camera's last committed frame may be.
+        `fresh_us` is how far behind the present a recording camera's last committed frame may be, `stopped_on` how many
+        cameras are stopped because that volume is full.
         """
         self._config = config
         self._database = database
@@ -84,6 +87,7 @@ class Survey:
         self._lag_us = lag_us
         self._fresh_us = fresh_us
         self._forecasts = forecasts
+        self._stopped_on = stopped_on
         self._spaces: dict[str, VolumeHealth] = {}
         self._kept = _Kept([], {}, 0)
         self._started_us = clock.wall_us()
@@ -175,12 +179,14 @@ class Survey:
         if known is None:
             return VolumeHealth(volume=volume.id, online=True, size_bytes=None, free_bytes=None)
         written = {v.volume: v.ok for v in status.volumes} if status else {}
-        if written.get(volume.id, True):
-            return known
-        return VolumeHealth(volume=volume.id, online=False, size_bytes=known.size_bytes, free_bytes=known.free_bytes)
+        return dataclasses.replace(
+            known,
+            online=known.online and written.get(volume.id, True),
+            cameras_stopped=self._stopped_on(volume.id),
+        )
 
     def _measure(self, volume: Volume) -> None:
-        space = free_space(volume.path)
+        space = None if prove(volume) else free_space(volume.path)  # of an empty mount point: not this volume's
         self._spaces[volume.id] = VolumeHealth(
             volume=volume.id,
             online=space is not None,

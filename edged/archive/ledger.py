@@ -30,6 +30,8 @@ class LedgerKind(StrEnum):
     VOLUME_ADDED = "volume_added"
     CAMERA_ADOPTED = "camera_adopted"
     CAMERA_REMOVED = "camera_removed"
+    CAMERA_STOPPED = "camera_stopped"
+    CAMERA_RESUMED = "camera_resumed"
     CAMERA_HOUR = "camera_hour"
     SEGMENTS_DELETED = "segments_deleted"
     SEGMENT_SPARED = "segment_spared"

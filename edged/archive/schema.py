@@ -11,6 +11,7 @@ Schema steps are append-only: a shipped step is never edited. `user_version` cou
 
 from edged.archive.schema_compared import COMPARED
 from edged.archive.schema_held import HELD
+from edged.archive.schema_space import SPACE
 
 STREAM_NO = {"main": 0, "sub": 1}
 
@@ -396,4 +397,4 @@ CREATE TRIGGER outage_event_kept BEFORE DELETE ON outage_event
 BEGIN SELECT RAISE(ABORT, 'an outage''s history is append-only'); END;
 """
 
-STEPS = (STEP_1 + HELD + COMPARED,)
+STEPS = (STEP_1 + HELD + COMPARED + SPACE,)

@@ -1,6 +1,7 @@
 """edged status: is everything as it should be?"""
 
 import argparse
+from typing import Any
 
 from edged.cli.client import add_daemon_options, ask
 from edged.cli.show import bytes_for_people, print_json, print_table
@@ -30,7 +31,7 @@ def _status(arguments: argparse.Namespace) -> int:
         [
             (
                 v["volume"],
-                v["reason"] or ("good" if v["online"] else "offline"),
+                v["reason"] or _state(v),
                 bytes_for_people(v["free_bytes"]),
                 bytes_for_people(v["size_bytes"]),
             )
@@ -42,3 +43,9 @@ def _status(arguments: argparse.Namespace) -> int:
     for camera in health["cameras_not_recording"]:
         print(f"! {camera} is not being recorded")
     return 0 if health["ok"] else 1
+
+
+def _state(volume: Any) -> str:
+    if volume["cameras_stopped"]:
+        return f"full, {volume['cameras_stopped']} stopped"
+    return "good" if volume["online"] else "offline"

@@ -53,6 +53,7 @@ class AssignedStream:
     tls_pin: str = ""
     redirect_hosts: tuple[str, ...] = ()
     audio: bool = False  # recorded as well; several jurisdictions restrict it
+    no_room: bool = False  # wanted, but not to be recorded: its volume is full of footage that must be kept
 
     def __post_init__(self) -> None:
         """Raise ValueError for a transport that is none."""

@@ -70,6 +70,14 @@ class VolumeFenced(StreamFailed, TryAgain):
     hint = "see the volume's state for the reason"
 
 
+class NoRoom(StreamFailed, OwnerMustAct):
+    """The stream is not recorded because its volume is full of footage that must be kept."""
+
+    cause = Cause.DISK
+    code = "REC-029"
+    hint = "add a disk or free space on the volume; `edged retention plan` says how much the law wants"
+
+
 class UntrustedCamera(StreamFailed, OwnerMustAct):
     """Whoever answers at the camera's address over TLS is not proven to be the camera."""
 

@@ -14,7 +14,7 @@ from edged.record.assignment import AssignedStream
 from edged.record.buffers import Shelf
 from edged.record.connection import Caller, Connection, Resolve, say_teardown
 from edged.record.engine import Engine
-from edged.record.errors import BadStream, StreamFailed, VolumeFenced
+from edged.record.errors import BadStream, NoRoom, StreamFailed, VolumeFenced
 from edged.record.formats import VideoFormat
 from edged.record.quirks import Quirk
 from edged.record.segment_file import Committed, SegmentFile
@@ -57,7 +57,7 @@ class StreamRecorder:
         self.assigned = assigned
         self.writer = writer
         self.beside = False  # another process still records this stream: that it fails here is no news
-        self.handed_over = False  # another process records this stream now: that it ends here is no news
+        self.handed_over = False  # somebody else tells the journal about this stream now: that it ends here is no news
         self._house = house
         self._clock = house.clock
         self._caller = Caller(assigned, house.resolve, house.trust)
@@ -82,6 +82,9 @@ class StreamRecorder:
         """Until cancelled; then what was received is sealed and the camera told goodbye."""
         connection: Connection | None = None
         try:
+            while self.assigned.no_room:
+                # Until the assignment says otherwise. Told anew where a predecessor of this process has told it before.
+                await self._rest(self._went_down(NoRoom("the volume is full of footage that must be kept")))
             while True:
                 try:
                     await self._until_volume_is_open()

@@ -82,6 +82,10 @@ class Streams:
             for key, (recorder, _) in self._streams.items()
             if wanted.get(key) != recorder.assigned or recorder.assigned.volume not in same_volumes
         ]
+        for key in gone:
+            # Its successor says why it stops or goes on; an end on purpose in between would be a false one.
+            recorder, after = self._streams[key][0], wanted.get(key)
+            recorder.handed_over |= after is not None and after.no_room != recorder.assigned.no_room
         await cancel(*[self._streams.pop(key)[1] for key in gone])
         for name in self._volumes.keys() - same_volumes:
             writer = self._volumes.pop(name)

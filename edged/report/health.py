@@ -53,6 +53,7 @@ class VolumeHealth:
     online: bool
     size_bytes: int | None
     free_bytes: int | None
+    cameras_stopped: int = 0  # not recorded, because it is full of footage that must be kept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +95,7 @@ def problems(snapshot: Snapshot) -> list[str]:
         "recorder_offline": not snapshot.recorder_online,
         "outage_open": bool(snapshot.outages),
         "outage_overdue": any(outage.overdue for outage in snapshot.outages),
+        "disk_full": any(volume.cameras_stopped for volume in snapshot.volumes),
         "volume_offline": any(not volume.online for volume in snapshot.volumes),
         "retention_clock_untrusted": not snapshot.retention_clock_trusted,
     }
@@ -118,6 +120,7 @@ def health_document(snapshot: Snapshot) -> dict[str, object]:
                 "online": volume.online,
                 "size_bytes": volume.size_bytes,
                 "free_bytes": volume.free_bytes,
+                "cameras_stopped": volume.cameras_stopped,
             }
             for volume in snapshot.volumes
         ],

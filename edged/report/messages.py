@@ -103,7 +103,13 @@ def _object(forms: Forms) -> Check:
     )
 
 
-_VOLUME: Forms = {"volume": _opaque, "online": _flag, "size_bytes": _whole_or_none, "free_bytes": _whole_or_none}
+_VOLUME: Forms = {
+    "volume": _opaque,
+    "online": _flag,
+    "size_bytes": _whole_or_none,
+    "free_bytes": _whole_or_none,
+    "cameras_stopped": _whole,
+}
 
 # Times end in _us and are integer microseconds UTC, as in the API; `at` alone is ISO 8601, for people who look.
 FORMS: Mapping[str, Forms] = {

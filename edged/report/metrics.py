@@ -139,11 +139,17 @@ def _volumes(snapshot: Snapshot) -> Iterator[Metric]:
     online = GaugeMetricFamily("edged_volume_online", "Whether the volume is written to.", labels=["volume"])
     size = GaugeMetricFamily("edged_volume_size_bytes", "Size of the volume's file system.", labels=["volume"])
     free = GaugeMetricFamily("edged_volume_free_bytes", "Space left for recordings.", labels=["volume"])
+    stopped = GaugeMetricFamily(
+        "edged_volume_cameras_stopped",
+        "Cameras not recorded because the volume is full of footage that must be kept.",
+        labels=["volume"],
+    )
     for volume in snapshot.volumes:
         online.add_metric([volume.volume], int(volume.online))
         _add(size, [volume.volume], volume.size_bytes)
         _add(free, [volume.volume], volume.free_bytes)
-    yield from (online, size, free)
+        stopped.add_metric([volume.volume], volume.cameras_stopped)
+    yield from (online, size, free, stopped)
 
 
 def _forecasts(snapshot: Snapshot) -> Iterator[Metric]:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from edged.archive.database import Database
 from edged.archive.volumes import Space, free_space
-from edged.base.clock import Clock
+from edged.base.clock import SECOND, Clock
 from edged.base.errors import OwnerMustAct
 from edged.law.site import SiteLaw
 from edged.retain.clock import Reading, RetentionTime
@@ -35,6 +35,9 @@ log = logging.getLogger(__name__)
 
 # A pass ends after so many deleting transactions; what is left waits for the next, so that nothing else starves.
 BATCHES_PER_PASS = 200
+# Between the passes that `hurry` asks for: each looks at every camera.
+HURRIED_S = 10.0
+_LOOK_S = 1.0
 
 
 class GuardRefused(OwnerMustAct):
@@ -50,8 +53,9 @@ class SweepReport:
 
     `refused` is not empty where it deleted nothing at all. `examined` counts what came into question: past its floor
     and its grace, or past its floor on a volume that needs space; `kept` what of it stays, by verdict. `skipped` and
-    `pressed` are by volume: why nothing was deleted there, and why it stays below its reserve all the same. `failed` is
-    by segment id: files that could not be unlinked.
+    `pressed` are by volume: why nothing was deleted there, and why it stays below its reserve all the same; `exhausted`
+    are the volumes of these where nothing more may be deleted. `failed` is by segment id: files that could not be
+    unlinked.
     """
 
     time: RetentionTime
@@ -64,6 +68,7 @@ class SweepReport:
     kept: Counter[str] = field(default_factory=Counter)
     skipped: dict[str, str] = field(default_factory=dict)
     pressed: dict[str, str] = field(default_factory=dict)
+    exhausted: set[str] = field(default_factory=set)
     failed: dict[str, str] = field(default_factory=dict)
 
 
@@ -101,14 +106,28 @@ class Sweep:
         self._every_s = every_s
         self._on_pass = on_pass
         self._space = space
+        self._hurried = False
+        self._told: dict[str, str] = {}  # by volume: why it is skipped or pressed
 
     async def run(self) -> None:
         """Sweep until cancelled. Raises GuardRefused and WorkerFull, for whoever supervises."""
         while True:
             report = await self.one_pass()
-            _tell(report)
+            self._tell(report)
             self._on_pass(report)
-            await self._clock.sleep(self._every_s)
+            await self._rest()
+
+    def hurry(self) -> None:
+        """A volume is below its reserve: have the next pass soon, whatever the pause between passes."""
+        self._hurried = True
+
+    async def _rest(self) -> None:
+        began_us = self._clock.monotonic_us()
+        self._hurried = False  # the pass that has just ended saw what there was
+        while (rested_s := (self._clock.monotonic_us() - began_us) / SECOND) < self._every_s:
+            if self._hurried and rested_s >= HURRIED_S:
+                return
+            await self._clock.sleep(min(_LOOK_S, self._every_s - rested_s))
 
     async def one_pass(self) -> SweepReport:
         """One pass, as the module's text tells. Raises GuardRefused."""
@@ -165,6 +184,7 @@ class Sweep:
             left -= 1
             if not done.segments:
                 report.pressed[name] = "its free space is below the reserve, but nothing on it may be deleted"
+                report.exhausted.add(name)
                 break
             await self._complete(grounds, report)
             reason, seen = await look(self._volumes[name], self._space)
@@ -203,21 +223,22 @@ class Sweep:
                 str(segment.key): done.failed[segment.file] for segment in go if segment.file in done.failed
             }
 
-
-def _tell(report: SweepReport) -> None:
-    if report.refused:
-        log.warning("nothing is deleted: %s", report.refused)
-    for name, why in report.skipped.items():
-        log.warning("volume %s: nothing is deleted: %s", name, why)
-    for name, why in report.pressed.items():
-        log.warning("volume %s: %s", name, why)
-    for segment, why in report.failed.items():
-        log.error("segment %s could not be deleted (%s); it is tried again at the next pass", segment, why)
-    if report.erased or report.raised or report.spared:
-        log.info(
-            "sweep: %d segments deleted (%d bytes), %d floors raised, %d spared",
-            report.erased,
-            report.bytes,
-            report.raised,
-            report.spared,
-        )
+    def _tell(self, report: SweepReport) -> None:
+        """Log what is news: on a full disk pass follows pass, each with the same words."""
+        now = {"": f"nothing is deleted: {report.refused}"} if report.refused else {}
+        now |= {name: f"volume {name}: nothing is deleted: {why}" for name, why in report.skipped.items()}
+        now |= {name: f"volume {name}: {why}" for name, why in report.pressed.items()}
+        for name, words in now.items():
+            if self._told.get(name) != words:
+                log.warning("%s", words)
+        self._told = now
+        for segment, why in report.failed.items():
+            log.error("segment %s could not be deleted (%s); it is tried again at the next pass", segment, why)
+        if report.erased or report.raised or report.spared:
+            log.info(
+                "sweep: %d segments deleted (%d bytes), %d floors raised, %d spared",
+                report.erased,
+                report.bytes,
+                report.raised,
+                report.spared,
+            )

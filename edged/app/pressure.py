@@ -1,0 +1,113 @@
+"""Watches the volumes' free space: hurries the sweep, and where that has nothing left to free, stops cameras.
+
+Only what was seen counts: a volume whose space cannot be read stays as it is. Who is stopped is decided in
+retain/pressure.py and kept in the index; the assignment says it to the recorder, and the journal to the coverage.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+
+from edged.app.keeper import Keeper
+from edged.base.clock import Clock
+from edged.config import VolumeConfig
+from edged.model import CameraState
+from edged.report.health import VolumeHealth
+from edged.retain.pressure import Room, Writer, to_stop
+from edged.retain.sweep import SweepReport
+
+log = logging.getLogger(__name__)
+
+EVERY_SECONDS = 1.0
+ASSUMED_BYTES_PER_S = 500_000  # of a camera that has not been measured yet: 4 Mbit/s
+
+
+class Pressure:
+    """`volume_nos` gives the number of each usable volume by id, `spaces` their present sizes, `rates` what cameras
+    were measured to write, in bytes a second; `hurry` asks the sweep for a pass soon."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        configured: Sequence[VolumeConfig],
+        volume_nos: Mapping[str, int],
+        keeper: Keeper,
+        *,
+        spaces: Callable[[], Sequence[VolumeHealth]],
+        rates: Callable[[], Mapping[str, float]],
+        hurry: Callable[[], None],
+    ) -> None:
+        self._clock = clock
+        self._reserves = {volume.id: volume.reserve for volume in configured}
+        self._nos = volume_nos
+        self._keeper = keeper
+        self._spaces = spaces
+        self._rates = rates
+        self._hurry = hurry
+        self._exhausted: set[str] = set()
+
+    async def run(self, beat: Callable[[], None]) -> None:
+        """Look once a second until cancelled; `beat` tells the watchdog."""
+        while True:
+            await self.look()
+            beat()
+            await self._clock.sleep(EVERY_SECONDS)
+
+    def swept(self, report: SweepReport) -> None:
+        """Hear a pass of the sweep: whether it could still free anything, volume by volume."""
+        for volume in self._nos:
+            if report.refused or volume in report.skipped or volume in report.exhausted:
+                self._exhausted.add(volume)
+            else:
+                self._exhausted.discard(volume)
+
+    async def look(self) -> None:
+        """Judge every volume once, by what was last seen of it."""
+        for space in self._spaces():
+            if space.volume in self._nos and space.size_bytes is not None and space.free_bytes is not None:
+                await self._judge(
+                    space.volume,
+                    Room(
+                        size_bytes=space.size_bytes,
+                        free_bytes=space.free_bytes,
+                        reserve_bytes=self._reserves[space.volume],
+                        exhausted=space.volume in self._exhausted,
+                    ),
+                )
+
+    async def _judge(self, volume: str, room: Room) -> None:
+        if room.low:
+            self._hurry()
+        else:
+            self._exhausted.discard(volume)
+        stops = self._keeper.stops
+        now = {camera for camera, stop in stops.items() if stop.volume == volume}
+        if not room.low and not now:
+            return
+        writers = [
+            Writer(
+                camera=camera.id,
+                priority=self._keeper.priority_of(camera.id),
+                bytes_per_s=self._rate(camera.id),
+                stopped=camera.id in now,
+            )
+            for camera in self._keeper.cameras
+            if camera.state is CameraState.ADOPTED and camera.volume == self._nos[volume]
+        ]
+        stop = to_stop(room, writers)
+        if stop == now:
+            return
+        await self._keeper.settle_space(volume, {camera: self._rate(camera) for camera in stop}, room)
+        if stopped := sorted(stop - now):
+            log.error(
+                "volume %s is full of footage that must be kept (%d bytes free); not recorded until %d are: %s",
+                volume,
+                room.free_bytes,
+                room.reserve,
+                ", ".join(stopped),
+            )
+        if resumed := sorted(now - stop):
+            log.warning("volume %s: %s recorded again (%d bytes free)", volume, ", ".join(resumed), room.free_bytes)
+
+    def _rate(self, camera: str) -> int:
+        stop = self._keeper.stops.get(camera)
+        return round(self._rates().get(camera, 0)) or (stop.bytes_per_s if stop else ASSUMED_BYTES_PER_S)

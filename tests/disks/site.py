@@ -1,0 +1,130 @@
+"""A real box on loop devices with a simulated fleet: configured, filled, and judged."""
+
+import json
+import urllib.request
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from edged.archive.layout import utc
+from edged.model import SegmentSealed
+from simulators.camera import Camera
+from simulators.fleet import Fleet
+from simulators.judge import Frame, check_gapless, read_frames
+from tests.box import Box
+from tests.disks.loop import MIB
+
+CAMERA = """
+[[camera]]
+id = "{id}"
+url = "{url}"
+volume = "{volume}"
+priority = {priority}
+login = {{ username = "admin", password = "secret" }}
+"""
+COMMON = """
+[discovery]
+enabled = false
+[retention]
+sweep_every = "1s"
+"""
+RESERVE = 20 * MIB
+
+
+class DiskBox(Box):
+    """A box whose volume v1 is the disk mounted at `folder`/v1. Cameras are given as (camera, volume, priority)."""
+
+    def __init__(
+        self,
+        folder: Path,
+        cameras: Iterable[tuple[Camera, str, int]],
+        *,
+        more_volumes: Mapping[str, Path] | None = None,
+    ) -> None:
+        extra = COMMON
+        self.paths = {"v1": folder / "v1", **(more_volumes or {})}
+        for name, path in list(self.paths.items())[1:]:
+            path.mkdir(exist_ok=True)
+            extra += f'\n[[volume]]\nid = "{name}"\npath = "{path}"\nreserve = "1MiB"\n'
+        for camera, volume, priority in cameras:
+            extra += CAMERA.format(id=camera.name, url=camera.rtsp_url, volume=volume, priority=priority)
+        super().__init__(folder, extra)
+        text = self.config.read_text().replace('reserve = "1MiB"', f'reserve = "{RESERVE // MIB}MiB"', 1)
+        self.config.write_text(text)
+
+    # --- what it says -----------------------------------------------------------------------------------------------
+
+    def health(self) -> Any:
+        return self.edged("status", expect=(0, 1))
+
+    def volume_health(self, volume: str = "v1") -> Any:
+        return next(one for one in self.health()["volumes"] if one["volume"] == volume)
+
+    def recorded(self) -> set[str]:
+        return set(self.recording())
+
+    def outage_of(self, camera: str) -> Any:
+        """The open outage of a camera, or None."""
+        return next((one for one in self.edged("outages", expect=(0, 1))["outages"] if one["camera"] == camera), None)
+
+    def state_of(self, camera: str) -> tuple[str, str]:
+        told = next(one for one in self.cameras() if one["camera"] == camera)
+        return told["state"], told["cause"]
+
+    def gaps(self, camera: str) -> list[Any]:
+        """Since the camera's first footage, as an operator is told them."""
+        sealed = [one for path in self.paths.values() for one in self.sealed(path) if one.camera == camera]
+        first = utc(min(one.start_us for one in sealed)).isoformat()
+        told: list[Any] = self.edged("cameras", "coverage", camera, "--from", first)["gaps"]
+        return told
+
+    def ledger(self, *kinds: str) -> list[Any]:
+        """Entries of these kinds as the mirror on v1 has them, which is read without the controller's help."""
+        found = []
+        for file in sorted(self.volume.glob("ledger/*/*.ndjson")):
+            found += [json.loads(line) for line in file.read_bytes().splitlines()]
+        return [entry for entry in found if entry["kind"] in kinds]
+
+    def metric(self, name: str) -> float:
+        port = (self.run_dir / "metrics.port").read_text().strip()
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as page:
+            lines = page.read().decode().splitlines()
+        return next(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
+
+    # --- what is on the disks ---------------------------------------------------------------------------------------
+
+    def stored(self, camera: Camera, volume: str = "v1") -> list[Frame]:
+        """The frames of one camera in recording order, from its files on one volume."""
+        files = sorted(
+            (self.paths[volume] / "segments" / camera.name).glob("*/*.mp4"),
+            key=lambda file: (file.parent, file.name[:6], tuple(int(part) for part in file.stem.split("-")[1:])),
+        )
+        return [frame for file in files for frame in read_frames(file)]
+
+    def newest(self, camera: Camera, volume: str = "v1") -> int:
+        """The last frame's counter on the disk, -1 where there is none."""
+        return max((frame.counter for frame in self.stored(camera, volume)), default=-1)
+
+
+def check_whole(box: DiskBox, camera: Camera, volume: str) -> None:
+    """Every frame the camera sent is stored, in the one session it ever had."""
+    [session] = camera.stats()["sessions"]
+    report = check_gapless(box.stored(camera, volume))
+    assert report.ok, f"{camera.name}: {report}"
+    assert (report.first, report.last) == (session["first"], session["last"]), camera.name
+
+
+def check_disks_and_index(box: DiskBox, before: Iterable[SegmentSealed] = ()) -> None:
+    """I1, I2, I7, after an orderly end: rows, journals and files name the same segments; nothing has gone."""
+    names = set()
+    for path in box.paths.values():
+        sealed = box.sealed(path)
+        names |= {(one.camera, one.start_us, one.run, one.seq) for one in sealed}
+        assert len(list(path.glob("segments/*/*/*.mp4"))) == len(sealed)
+        assert not list(path.glob("segments/*/*/*.part"))
+    assert box.indexed() == names
+    assert {(one.camera, one.start_us, one.run, one.seq) for one in before} <= names
+
+
+def names_of(fleet: Fleet) -> set[str]:
+    return {camera.name for camera in fleet.cameras}
