@@ -241,7 +241,7 @@ class Segmenter:
     def _note_silence(self, since: int, ticks: int, usual: int) -> None:
         """The camera itself left frames out: the span stays covered, and the journal says that it is thin."""
         if self._segment is not None:
-            start_us = self._label(self._segment, since)
+            start_us = self._label(self._segment, since, self._media.mono_us)
             # A camera that claims a longer silence than there was time for has not lost what is yet to come.
             end_us = max(start_us, self._label(self._segment, since + ticks, self._media.mono_us))
             self._sink.loss(start_us, end_us, Cause.LOSS, 0, max(1, ticks // usual))
