@@ -8,7 +8,7 @@ DEMO_SECONDS ?= 60
 TEST_WORKERS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-packages check fuzz soak format bench-recorder bench-recorder-max bench-ledger bench-report lock clean
+.PHONY: help venv demo test test-packages check fuzz soak format bench-recorder bench-recorder-max bench-archive bench-ledger bench-report lock clean
 
 help:
 	@echo "make demo            four simulated cameras, a broker and edged, told as a story (DEMO_SECONDS=$(DEMO_SECONDS))"
@@ -16,6 +16,7 @@ help:
 	@echo "make check           format, lint, types, import contracts, documents"
 	@echo "make bench-recorder  edged's recorder beside one ffmpeg per camera, as JSON lines"
 	@echo "make bench-recorder-max  the most cameras this machine records without losing a packet"
+	@echo "make bench-archive   an index of eleven million segments, and all of bench-ledger (some GB, ten minutes)"
 	@echo "make bench-ledger    the ledger at a million entries, and an inspector's check"
 	@echo "make soak            64 cameras and random faults for 20 minutes"
 	@echo "make fuzz            the recorder's cores under atheris"
@@ -59,6 +60,9 @@ bench-recorder: venv
 
 bench-recorder-max: venv
 	@$(BIN)/python -m tests.bench.recorder_max
+
+bench-archive: venv
+	@$(BIN)/python -m tests.bench.archive
 
 bench-ledger: venv
 	@$(BIN)/python -m tests.bench.ledger

@@ -44,14 +44,23 @@ def main() -> int:
     parser.add_argument("--leaves", type=int, default=LEAVES, help="entries of the ledger")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()), help="where to put it meanwhile")
     arguments = parser.parse_args()
-    check_space(arguments.folder, arguments.leaves * 900 + FILM_FILES * FILM_BYTES)
-    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
-        met = [
-            *_ledger(Path(folder), arguments.leaves),
-            *asyncio.run(_camera_day(Path(folder))),
-            *_hashing(Path(folder)),
+    check_space(arguments.folder, bytes_needed(arguments.leaves))
+    return 0 if all(run(arguments.folder, arguments.leaves)) else 1
+
+
+def run(folder: Path, leaves: int) -> list[bool]:
+    """Every figure of a ledger of so many entries, and whether it was met; leaves nothing in `folder`."""
+    with tempfile.TemporaryDirectory(dir=folder) as inside:
+        return [
+            *_ledger(Path(inside), leaves),
+            *asyncio.run(_camera_day(Path(inside))),
+            *_hashing(Path(inside)),
         ]
-    return 0 if all(met) else 1
+
+
+def bytes_needed(leaves: int) -> float:
+    """What `run` needs of a disk."""
+    return leaves * 900 + FILM_FILES * FILM_BYTES
 
 
 def _ledger(folder: Path, leaves: int) -> list[bool]:
