@@ -7,7 +7,7 @@ begins only once the journals have been read and compared with the disks, so tha
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from edged import __version__
@@ -207,7 +207,6 @@ class House:
             snapshot=self.snapshot,
             health_every=config.mqtt.health_every if config.mqtt else HEALTH_EVERY_SECONDS,
             wake=self._wake,
-            beat=self.progress.expect("state feed", 60),
         )
         self.api = Api(self, look_around=self.scout.once if config.discovery.enabled else None)
 
@@ -242,17 +241,16 @@ class House:
                 async with self.api:
                     # Ready for requests; the journals may take their time on a long absence.
                     notify("READY=1")
-                    begin("survey", self.survey.run(self.progress.expect("survey", 60)))
-                    begin("outage", self.watch.judge(self.desk, self.progress.expect("outage", 60)))
+                    begin("survey", self._vital("survey", self.survey.run))
+                    begin("outage", self._vital("outage", lambda beat: self.watch.judge(self.desk, beat)))
                     if self.config.discovery.enabled:
                         begin("scout", supervise("scout", self.scout.run, self.clock))
                     telling = begin("mqtt", self.mqtt.run()) if self.mqtt is not None else None
-                    begin("states", self.feed.run())
+                    begin("states", self._vital("states", self.feed.run))
                     begin("evidence", supervise("evidence", self.evidence.run, self.clock))
                     begin("forecast", supervise("forecast", self.forecast.run, self.clock))
                     begin("archive", self._keep_archive(tree))
-                    space = self.progress.expect("space", 60)
-                    begin("space", supervise("space", lambda: self.pressure.run(space), self.clock))
+                    begin("space", self._vital("space", self.pressure.run))
                     await stop.wait()
                     notify("STOPPING=1")
                     log.info("stopping")
@@ -266,6 +264,11 @@ class House:
         finally:
             self.intake.close()
 
+    async def _vital(self, name: str, run: Callable[[Callable[[], None]], Coroutine[Any, Any, None]]) -> None:
+        """What must make progress. A full disk of the index is none of it, but no reason to be restarted either."""
+        beat = self.progress.expect(name, 60)
+        await supervise(name, lambda: run(beat), self.clock, backoff=Backoff(0.5, 5), on_error=lambda _: beat())
+
     async def _keep_archive(self, tree: asyncio.TaskGroup) -> None:
         """Catch up, compare with the disks, and only then let the sweep begin."""
         # Labels far behind the retention clock are not believed, not even of what was recorded while we were away.
@@ -276,13 +279,12 @@ class House:
         tree.create_task(supervise("hours", self.hours.run, self.clock), name="hours")
         proofs = self.progress.expect("ledger", 3600)
         tree.create_task(supervise("ledger", lambda: self.proofs.run(self._wake, proofs), self.clock), name="ledger")
-        await reconcile(
-            self.database,
-            self.volumes,
-            self.clock,
-            settle=self.intake.catch_up,
-            on_progress=self.progress.expect("reconcile", 24 * 3600),
-        )
+        compared = self.progress.expect("reconcile", 24 * 3600)
+
+        async def compare() -> None:
+            await reconcile(self.database, self.volumes, self.clock, settle=self.intake.catch_up, on_progress=compared)
+
+        await supervise("reconcile", compare, self.clock, backoff=Backoff(1, 30))
         await supervise("sweep", self.sweep.run, self.clock, backoff=Backoff(10, 600))
 
     async def _farewell(self) -> None:

@@ -17,6 +17,7 @@ from edged.archive.database import Database
 from edged.archive.roster import Camera, Place
 from edged.archive.volumes import Volume
 from edged.base.clock import Clock
+from edged.base.errors import TryAgain
 from edged.config import CameraConfig, Config, LoginConfig
 from edged.discover.found import Found, Known
 from edged.discover.port import Login
@@ -27,6 +28,13 @@ from edged.retain.pressure import Room
 from edged.retain.stops import SpaceStop, settle, space_stops
 
 log = logging.getLogger(__name__)
+
+
+class AssignmentUnwritten(TryAgain):
+    """What is to be recorded could not be told to the recorder, which goes on with what it had."""
+
+    code = "APP-020"
+    hint = "see to the disk of state_dir and to the password files; it is tried again"
 
 
 class Keeper:
@@ -53,6 +61,7 @@ class Keeper:
         self._clock_heard = clock_heard
         self._configured = {camera.id: camera for camera in config.camera}
         self._one_at_a_time = asyncio.Lock()
+        self._written = False  # the assignments are what the roster wants
         self.cameras: tuple[Camera, ...] = ()
         self.stops: Mapping[str, SpaceStop] = {}  # cameras not recorded because their volume is full
 
@@ -90,6 +99,11 @@ class Keeper:
         """Have exactly the cameras of `stopped` (bytes a second by id) stopped on a full `volume`, and no other."""
         self.stops = await self._database.write(settle, volume, stopped, room, self._clock.wall_us())
         await self._refresh()
+
+    async def mend(self) -> None:
+        """Write the assignments where that failed the last time. Raises AssignmentUnwritten, IndexFull."""
+        if not self._written:
+            await self._refresh()
 
     def stopped_on(self, volume: str) -> int:
         """How many cameras are not recorded because `volume` is full."""
@@ -199,11 +213,16 @@ class Keeper:
 
     async def _refresh(self) -> None:
         async with self._one_at_a_time:
+            self._written = False
             self.cameras = tuple(await self._database.write(self._place_on_volumes))
             for camera in self.cameras:
                 self._place_known(camera.id, self.place_of(camera.id), self.designations_of(camera.id))
             # On the index's thread, because the files lie on the same disk and are synced.
-            await self._database.read(lambda _: self._write_assignments())
+            try:
+                await self._database.read(lambda _: self._write_assignments())
+            except OSError as error:
+                raise AssignmentUnwritten(f"the assignment is not written ({error.strerror})") from error
+            self._written = True
 
     def _place_on_volumes(self, connection: sqlite3.Connection) -> list[Camera]:
         """Give each adopted camera a volume, and leave it there as long as that can be used."""

@@ -61,7 +61,8 @@ class Pressure:
                 self._exhausted.discard(volume)
 
     async def look(self) -> None:
-        """Judge every volume once, by what was last seen of it."""
+        """Judge every volume once, by what was last seen of it. Raises IndexFull, AssignmentUnwritten."""
+        await self._keeper.mend()
         for space in self._spaces():
             if space.volume in self._nos and space.size_bytes is not None and space.free_bytes is not None:
                 await self._judge(

@@ -129,6 +129,7 @@ class Survey:
             outages=tuple(_outage(incident) for incident in incidents),
             volumes=tuple(self._volume(volume, status) for volume, _ in self._volumes),
             forecasts=self._forecasts(),
+            index_full=self._database.full,
             retention_clock_trusted=self._deletions.trusted,
             retention_deleted_segments=self._deletions.segments,
             retention_deleted_bytes=self._deletions.bytes,

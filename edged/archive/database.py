@@ -5,12 +5,13 @@ instant. Readers inside the controller use the same thread; nobody else opens th
 """
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from edged.archive.schema import STEPS
-from edged.base.errors import Fatal
+from edged.base.errors import Fatal, TryAgain
 from edged.base.worker import Worker
 
 P = ParamSpec("P")
@@ -25,6 +26,25 @@ class BadDatabase(Fatal):
     """The index cannot be used as it is."""
 
     code = "ARC-001"
+
+
+class IndexFull(TryAgain):
+    """The disk of the index is full: nothing of this call was done, and it may be made again."""
+
+    code = "ARC-002"
+    hint = "free space on the disk of state_dir; recording goes on, and the index catches up by itself"
+
+
+class IndexLost(Fatal):
+    """The disk of the index fails, is read-only or has gone; what is open of it is of no use any more."""
+
+    code = "ARC-003"
+    hint = "see to the disk of state_dir; recording goes on, and the index catches up when it can be opened again"
+
+
+# Growing the shared memory of a WAL database on a full disk is an I/O error to SQLite.
+_FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}
+_LOST = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}  # primary codes
 
 
 def open_database(path: Path) -> sqlite3.Connection:
@@ -80,16 +100,36 @@ class Database:
     def __init__(self, path: Path) -> None:
         self._connection = open_database(path)
         self._worker = Worker("index")
+        self.full = False  # the last write found no room
 
     async def read(
         self, query: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Run `query(connection, ...)` on the database's thread."""
-        return await self._worker.run(query, self._connection, *args, **kwargs)
+        """Run `query(connection, ...)` on the database's thread. Raises IndexLost."""
+
+        def ask() -> T:
+            with _disk_trouble():
+                return query(self._connection, *args, **kwargs)
+
+        return await self._worker.run(ask)
 
     async def write(self, act: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `act(connection, ...)` as one transaction: all of it is durable when this returns, or none of it is."""
-        return await self._worker.run(lambda: transact(self._connection, act, *args, **kwargs))
+        """Run `act(connection, ...)` as one transaction: all of it is durable when this returns, or none of it is.
+
+        Raises IndexFull, IndexLost.
+        """
+
+        def change() -> T:
+            with _disk_trouble():
+                return transact(self._connection, act, *args, **kwargs)
+
+        try:
+            result = await self._worker.run(change)
+        except IndexFull:
+            self.full = True
+            raise
+        self.full = False
+        return result
 
     def close(self) -> None:
         """Finish the calls already waiting, then close the file."""
@@ -103,12 +143,25 @@ def transact(
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> T:
-    """Run `act` between BEGIN IMMEDIATE and COMMIT; anything it raises rolls all of it back."""
+    """Run `act` between BEGIN IMMEDIATE and COMMIT; what it raises, or a COMMIT that fails, rolls all of it back."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         result = act(connection, *args, **kwargs)
+        connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:  # after a full disk or an I/O error SQLite may have rolled back by itself
+            connection.execute("ROLLBACK")
         raise
-    connection.execute("COMMIT")
     return result
+
+
+@contextmanager
+def _disk_trouble() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode in _FULL:
+            raise IndexFull("the disk of the index is full") from error
+        if error.sqlite_errorcode & 0xFF in _LOST:
+            raise IndexLost(f"the disk of the index fails ({error})") from error
+        raise

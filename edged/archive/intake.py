@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 
 import aiofiles
 
-from edged.archive.database import Database
+from edged.archive.database import Database, IndexFull
 from edged.archive.indexing import Indexed, Stamp, index_facts
 from edged.archive.journal import BadLine, decode
 from edged.archive.layout import JOURNAL
@@ -125,8 +125,8 @@ class Intake:
                         if not read:
                             break
                         lines += read
-            except (_Stopped, OSError) as error:
-                reason = str(error) if isinstance(error, _Stopped) else f"cannot be read ({error.strerror})"
+            except (_Stopped, OSError, IndexFull) as error:
+                reason = f"cannot be read ({error.strerror})" if isinstance(error, OSError) else str(error)
                 if self.stopped.get(name) != reason:
                     log.error("volume %s: its journals are not followed: %s", name, reason)
                 self.stopped[name] = reason

@@ -66,20 +66,21 @@ class StateFeed:
         snapshot: Callable[[], Snapshot],
         health_every: float,
         wake: Callable[[], None],
-        beat: Callable[[], None],
         every: float = 1.0,
     ) -> None:
-        """`health_every` and `every` are seconds; `wake` tells the reporter, `beat` the watchdog."""
+        """`health_every` and `every` are seconds; `wake` tells the reporter."""
         self._database = database
         self._clock = clock
         self._snapshot = snapshot
         self._health_every_us = round(health_every * SECOND)
         self._wake = wake
-        self._beat = beat
         self._every = every
 
-    async def run(self) -> None:
-        """Feed until cancelled. What a past run said is remembered, so that a camera removed since is taken back."""
+    async def run(self, beat: Callable[[], None]) -> None:
+        """Feed until cancelled; `beat` tells the watchdog.
+
+        What a past run said is remembered, so that a camera removed since is taken back.
+        """
         said = await self._database.read(outbox.last_said, _CAMERAS)
         told = Told(cameras={topic.removeprefix(_CAMERAS): body for topic, body in said.items()})
         while True:
@@ -89,7 +90,7 @@ class StateFeed:
             if news:
                 await self._database.write(_enqueue_all, news, self._clock.wall_us())
                 self._wake()
-            self._beat()
+            beat()
             await self._clock.sleep(self._every)
 
 

@@ -80,6 +80,7 @@ class Snapshot:
     outages: tuple[OutageHealth, ...] = ()
     volumes: tuple[VolumeHealth, ...] = ()
     forecasts: tuple[VolumeForecast, ...] = ()
+    index_full: bool = False  # the disk of the index has no room: nothing is indexed, held, deleted or told over MQTT
     retention_clock_trusted: bool = False
     retention_deleted_segments: int = 0  # since this controller started
     retention_deleted_bytes: int = 0
@@ -97,6 +98,7 @@ def problems(snapshot: Snapshot) -> list[str]:
         "outage_overdue": any(outage.overdue for outage in snapshot.outages),
         "disk_full": any(volume.cameras_stopped for volume in snapshot.volumes),
         "volume_offline": any(not volume.online for volume in snapshot.volumes),
+        "index_full": snapshot.index_full,
         "retention_clock_untrusted": not snapshot.retention_clock_trusted,
     }
     return [word for word, true in found.items() if true]
@@ -125,6 +127,7 @@ def health_document(snapshot: Snapshot) -> dict[str, object]:
             for volume in snapshot.volumes
         ],
         "recorder_online": snapshot.recorder_online,
+        "index_full": snapshot.index_full,
         "retention_clock_trusted": snapshot.retention_clock_trusted,
         "hold_active": snapshot.hold_active,
         "event_loop_lag_us": snapshot.event_loop_lag_us,

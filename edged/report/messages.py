@@ -132,6 +132,7 @@ FORMS: Mapping[str, Forms] = {
         "outages": _each(_opaque),
         "volumes": _each(_object(_VOLUME)),
         "recorder_online": _flag,
+        "index_full": _flag,
         "retention_clock_trusted": _flag,
         "hold_active": _whole,
         "event_loop_lag_us": _whole,

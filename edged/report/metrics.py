@@ -85,6 +85,7 @@ def _box(snapshot: Snapshot) -> Iterator[Metric]:
     yield build
     yield _gauge("start_time_seconds", "When this controller started.", _seconds(snapshot.started_us))
     yield _gauge("recorder_online", "Whether the recorder process answers.", int(snapshot.recorder_online))
+    yield _gauge("index_full", "Whether the disk of the index has no room.", int(snapshot.index_full))
     yield _gauge("event_loop_lag_seconds", "How late the event loop last was.", snapshot.event_loop_lag_us / SECOND)
     yield _gauge("mqtt_connected", "Whether the broker is connected.", int(snapshot.mqtt_connected))
     yield _gauge("mqtt_outbox_messages", "Messages waiting for the broker.", snapshot.mqtt_outbox_messages)

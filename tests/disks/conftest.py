@@ -18,10 +18,15 @@ def obstacle() -> str:
     return ""
 
 
+def need_disks() -> None:
+    """Skip where there are no loop disks."""
+    if problem := obstacle():
+        pytest.skip(f"no real disks: {problem}")
+
+
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[LoopDisk]:
     """96 MiB at <tmp_path>/v1."""
-    if problem := obstacle():
-        pytest.skip(f"no real disks: {problem}")
+    need_disks()
     with LoopDisk(tmp_path, "v1") as disk:
         yield disk

@@ -107,9 +107,8 @@ async def test_the_feed_remembers_what_a_past_run_said(tmp_path: Path, manual_cl
             snapshot=lambda count=cameras: a_snapshot(count),  # type: ignore[misc]
             health_every=30,
             wake=lambda: woken.append(1),
-            beat=lambda: None,
         )
-        task = asyncio.create_task(feed.run())
+        task = asyncio.create_task(feed.run(lambda: None))
         await until(lambda: bool(woken), "the first look")
         task.cancel()
         await asyncio.wait({task})
