@@ -42,8 +42,34 @@ class StreamState(StrEnum):
     DOWN = "down"
 
 
+# Listed: a place of Order 799 art. 7. Other: a public place outside that list (art. 9).
+Place = Literal["listed", "other"]
+
 # What a place is besides listed or not: each brings minimums of its own (rule packs, scope.designations).
 Designation = Literal["key_target", "guard_service", "entertainment"]
+
+# When footage past its floor goes: only once its volume needs space, or by age.
+Keep = Literal["until-full", "floor"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnRule:
+    """What the operator asks for beyond the law: a minimum in civil days, 0 for none, and when footage goes after it.
+
+    It adds to what the law demands and takes nothing from it: neither a minimum nor a duty to delete.
+    """
+
+    at_least_days: int = 0
+    keep: Keep = "until-full"
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """All of a camera that law goes by. `designations` are sorted."""
+
+    place: Place
+    designations: tuple[Designation, ...] = ()
+    own: OwnRule = OwnRule()
 
 
 class CameraState(StrEnum):

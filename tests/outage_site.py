@@ -9,7 +9,7 @@ from edged.archive.database import Database
 from edged.archive.ledger import Entry, entries
 from edged.base.clock import HOUR, SECOND, ManualClock
 from edged.law.deadlines import Deadlines
-from edged.model import Cause, RecorderStatus, StreamKind, StreamState, StreamStatus
+from edged.model import Cause, RecorderStatus, Situation, StreamKind, StreamState, StreamStatus
 from edged.outage.desk import Change, OutageDesk
 from edged.outage.detect import Thresholds
 from edged.outage.duties import Incident
@@ -59,7 +59,7 @@ class Site:
         now_us = self.clock.wall_us()
 
         await self.database.write(
-            lambda c: roster.upsert_found(c, camera, source="static", place="listed", at_us=now_us)
+            lambda c: roster.upsert_found(c, camera, source="static", situation=Situation("listed"), at_us=now_us)
         )
         await self.database.write(roster.adopt, camera, now_us)
         self.feeds[camera] = Feed(since_us=now_us)

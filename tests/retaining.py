@@ -14,14 +14,13 @@ from edged.archive.deletions import named
 from edged.archive.indexing import index_facts
 from edged.archive.layout import segment_path
 from edged.archive.ledger import Entry, LedgerKind, entries
-from edged.archive.roster import Place
 from edged.archive.segments import SegmentKey
 from edged.archive.volumes import Space, open_volumes
 from edged.base.clock import MINUTE, SECOND, ManualClock
 from edged.base.worker import Worker
 from edged.law.packs import load_packs, shipped_packs
 from edged.law.site import SiteLaw
-from edged.model import Designation, SegmentSealed, StreamKind
+from edged.model import Designation, OwnRule, Place, SegmentSealed, Situation, StreamKind
 from edged.retain.disk import SweptVolume
 from edged.retain.gate import Gate
 from edged.retain.holds import Hold, HoldRequest, Holds
@@ -54,7 +53,7 @@ class House:
     space: Callable[[Path], Space | None] | None = None
 
     def __post_init__(self) -> None:
-        self.stamper = Stamper(self.law, self.clock, "listed")
+        self.stamper = Stamper(self.law, self.clock, Situation("listed"))
         self.holds = Holds(self.database, self.clock, self.gate, self.volumes)
         self.sweep = Sweep(
             self.database,
@@ -69,13 +68,18 @@ class House:
             space=lambda path: self.space(path) if self.space else self.free,
         )
 
-    async def camera(self, camera: str, place: Place = "listed", designations: tuple[Designation, ...] = ()) -> None:
-        self.stamper.know(camera, place, designations)
+    async def camera(
+        self,
+        camera: str,
+        place: Place = "listed",
+        designations: tuple[Designation, ...] = (),
+        own: OwnRule | None = None,
+    ) -> None:
+        situation = Situation(place, designations, own or OwnRule())
+        self.stamper.know(camera, situation)
 
         def enter(connection: sqlite3.Connection) -> None:
-            roster.upsert_found(
-                connection, camera, source="static", place=place, at_us=self.clock.wall_us(), designations=designations
-            )
+            roster.upsert_found(connection, camera, source="static", situation=situation, at_us=self.clock.wall_us())
             roster.adopt(connection, camera, self.clock.wall_us())
 
         await self.database.write(enter)

@@ -9,6 +9,7 @@ import logging
 import sqlite3
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from edged import __version__
 from edged.app.child import children
@@ -32,7 +33,9 @@ from edged.base.worker import Worker
 from edged.config import Config
 from edged.discover.onvif_client import OnvifClients
 from edged.discover.scout import Scout
+from edged.law.counting import local_date
 from edged.law.deadlines import Deadlines
+from edged.law.own import below_the_law
 from edged.law.packs import load_packs, shipped_packs
 from edged.law.site import SiteLaw
 from edged.model import RecorderStatus
@@ -69,7 +72,9 @@ async def live(config: Config, clock: Clock, stop: asyncio.Event, *, external_re
     """Run one controller until `stop`. A defect or a Fatal passes through, alone or in an exception group."""
     # Read before anything begins: a bad rule pack must not be found out in the middle of it.
     packs = load_packs(config.retention.rule_packs or shipped_packs())
-    law = SiteLaw(packs, config.site.jurisdiction, config.site.timezone, round(config.retention.grace))
+    for _, reason, _ in below_the_law(config, packs, local_date(clock.wall_us(), ZoneInfo(config.site.timezone))):
+        log.warning("keep_at_least is without effect: %s", reason)
+    law = SiteLaw(packs, config.site.jurisdiction, config.site.timezone, config.retention.grace)
     database = Database(config.recorder.state_dir / "index.sqlite3")
     try:
         ledger = await begin_ledger(database, config, clock.wall_us())
@@ -118,7 +123,7 @@ class House:
         self.config, self.clock, self.database, self.volumes, self.law = config, clock, database, volumes, law
         self.progress = Progress(clock)
         # record
-        self.stamper = Stamper(law, clock, config.site.place, config.site.designations)
+        self.stamper = Stamper(law, clock, config.situation())
         self.clocks = CameraClocks()
         self.keeper = Keeper(config, database, clock, volumes, self.stamper.know, self._clock_heard)
         processes = process_ids(recorder.id, recorder.processes)
@@ -323,9 +328,8 @@ class House:
     def _deadlines_for(self, camera: str) -> Deadlines:
         outage = self.config.outage
         return self.law.deadlines(
-            self.keeper.place_of(camera),
+            self.keeper.situation_of(camera),
             self.clock.wall_us(),
             outage.contract_report_within,
             outage.contract_attend_within,
-            self.keeper.designations_of(camera),
         )

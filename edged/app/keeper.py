@@ -14,14 +14,14 @@ from edged.app import assigning
 from edged.app.dealing import MOST, process_ids
 from edged.archive import roster
 from edged.archive.database import Database
-from edged.archive.roster import Camera, Place
+from edged.archive.roster import Camera
 from edged.archive.volumes import Volume
 from edged.base.clock import Clock
 from edged.base.errors import TryAgain
 from edged.config import CameraConfig, Config, LoginConfig
 from edged.discover.found import Found, Known
 from edged.discover.port import Login
-from edged.model import CameraState, Designation
+from edged.model import CameraState, Situation
 from edged.record.assignment import BadAssignment, read_assignment, write_assignment
 from edged.record.process import assignment_path
 from edged.retain.pressure import Room
@@ -40,7 +40,7 @@ class AssignmentUnwritten(TryAgain):
 class Keeper:
     """One roster, an assignment for each recorder process.
 
-    `place_known` hears the place and the designations of every camera before its footage is stamped;
+    `situation_known` hears what the law goes by at every camera before its footage is stamped;
     `clock_heard` by how much an adopted camera's clock is ahead of ours, None where it does not tell or is removed.
     """
 
@@ -50,14 +50,14 @@ class Keeper:
         database: Database,
         clock: Clock,
         volumes: Sequence[Volume],
-        place_known: Callable[[str, Place, tuple[Designation, ...]], None],
+        situation_known: Callable[[str, Situation], None],
         clock_heard: Callable[[str, int | None], None],
     ) -> None:
         self._config = config
         self._database = database
         self._clock = clock
         self._volumes = volumes
-        self._place_known = place_known
+        self._situation_known = situation_known
         self._clock_heard = clock_heard
         self._configured = {camera.id: camera for camera in config.camera}
         self._one_at_a_time = asyncio.Lock()
@@ -68,7 +68,7 @@ class Keeper:
     async def begin(self) -> None:
         """Enter the configured cameras, take leave of those no longer configured, write the assignment."""
         for camera in self._configured:  # a lost index knows none of them, but their journals will
-            self._place_known(camera, self.place_of(camera), self.designations_of(camera))
+            self._situation_known(camera, self.situation_of(camera))
         await self._database.write(self._enter_configured, self._clock.wall_us())
         self.stops = await self._database.read(space_stops)
         await self._refresh()
@@ -127,16 +127,9 @@ class Keeper:
         login = self._login(camera)
         return None if login is None else Login(username=login.username, password=login.read_password())
 
-    def place_of(self, camera: str) -> Place:
-        """Listed or other: the camera's own, else the site's."""
-        configured = self._configured.get(camera)
-        return (configured.place if configured else None) or self._config.site.place
-
-    def designations_of(self, camera: str) -> tuple[Designation, ...]:
-        """The site's and the camera's own."""
-        configured = self._configured.get(camera)
-        own = configured.designations if configured else ()
-        return tuple(sorted({*self._config.site.designations, *own}))
+    def situation_of(self, camera: str) -> Situation:
+        """What the law goes by at a camera, configured or not."""
+        return self._config.situation(self._configured.get(camera))
 
     def priority_of(self, camera: str) -> int:
         """1 to 9; where a volume is full the lowest stops first."""
@@ -155,8 +148,7 @@ class Keeper:
                     connection,
                     camera.id,
                     source="static",
-                    place=self.place_of(camera.id),
-                    designations=self.designations_of(camera.id),
+                    situation=self.situation_of(camera.id),
                     at_us=now_us,
                     name=camera.name,
                     volume=self._volume_no(camera),
@@ -167,7 +159,7 @@ class Keeper:
                 except roster.CameraHeld as held:
                     log.warning("%s is configured again but not recorded: %s", camera.id, held.what)
         for known in roster.cameras(connection):
-            roster.situate(connection, known.id, self.place_of(known.id), self.designations_of(known.id))
+            roster.situate(connection, known.id, self.situation_of(known.id))
         for known in roster.cameras(connection, CameraState.ADOPTED):
             configured = self._configured.get(known.id)
             if known.source == "static" and (configured is None or configured.url is None):
@@ -194,8 +186,7 @@ class Keeper:
             connection,
             found.camera_id,
             source="onvif",
-            place=self.place_of(found.camera_id),
-            designations=self.designations_of(found.camera_id),
+            situation=self.situation_of(found.camera_id),
             at_us=now_us,
             name=configured.name if configured else None,
             endpoint_reference=found.endpoint_reference or None,
@@ -216,7 +207,7 @@ class Keeper:
             self._written = False
             self.cameras = tuple(await self._database.write(self._place_on_volumes))
             for camera in self.cameras:
-                self._place_known(camera.id, self.place_of(camera.id), self.designations_of(camera.id))
+                self._situation_known(camera.id, self.situation_of(camera.id))
             # On the index's thread, because the files lie on the same disk and are synced.
             try:
                 await self._database.read(lambda _: self._write_assignments())

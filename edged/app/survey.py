@@ -140,7 +140,7 @@ class Survey:
         )
 
     def _camera(self, camera: Camera, stream: StreamStatus | None, outage: str | None, now: int) -> CameraHealth:
-        floor_days = self._law.decision(camera.place, now, camera.designations).floor.days
+        floor_days = self._law.decision(camera.situation, now).floor.days
         oldest_us = self._kept.oldest_us.get(camera.id)
         if stream is None:
             return CameraHealth(

@@ -6,7 +6,7 @@ same row, so that its footage, holds and gaps stay together.
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -14,10 +14,9 @@ from edged.archive.ledger import LedgerKind, append
 from edged.archive.schema import STREAM_NO
 from edged.base.errors import Refused
 from edged.base.files import canonical_json
-from edged.model import CameraState, Designation
+from edged.model import CameraState, OwnRule, Situation
 
 Source = Literal["onvif", "static", "journal"]
-Place = Literal["listed", "other"]
 
 
 class UnknownCamera(Refused):
@@ -52,8 +51,7 @@ class Camera:
     state: CameraState
     endpoint_reference: str | None = field(repr=False)
     serial: str | None = field(repr=False)
-    place: Place
-    designations: tuple[Designation, ...]  # sorted
+    situation: Situation  # what the law goes by
     volume: int | None  # number of the volume it records to; None: any
     found_us: int
     adopted_us: int | None  # the first adoption: coverage and gaps count from here
@@ -68,7 +66,7 @@ def upsert_found(
     camera_id: str,
     *,
     source: Source,
-    place: Place,
+    situation: Situation,
     at_us: int,
     name: str | None = None,
     endpoint_reference: str | None = None,
@@ -76,7 +74,6 @@ def upsert_found(
     volume: int | None = None,
     clock_offset_us: int | None = None,
     details: Mapping[str, Any] | None = None,
-    designations: Iterable[Designation] | None = None,
 ) -> Camera:
     """Enter a camera that was found or seen again at `at_us`, and return it as it stands now.
 
@@ -89,12 +86,11 @@ def upsert_found(
         "source": source,
         "endpoint": endpoint_reference,
         "serial": serial,
-        "place": place,
-        "designations": None if designations is None else json.dumps(sorted(set(designations))),
         "volume": volume,
         "at": at_us,
         "offset": clock_offset_us,
         "details": None if details is None else canonical_json(dict(details)).decode(),
+        **_situated(situation),
     }
     if endpoint_reference is not None:
         other = find_by_endpoint(connection, endpoint_reference)
@@ -103,26 +99,42 @@ def upsert_found(
     connection.execute(
         """
         INSERT INTO camera (id, name, source, state, endpoint_reference, serial, place, volume, found_us, seen_us,
-                            clock_offset_us, details, designations)
+                            clock_offset_us, details, designations, keep_days, keep)
         VALUES (:id, coalesce(:name, ''), :source, 'found', :endpoint, :serial, :place, :volume, :at, :at, :offset,
-                coalesce(:details, '{}'), coalesce(:designations, '[]'))
+                coalesce(:details, '{}'), :designations, :keep_days, :keep)
         ON CONFLICT (id) DO UPDATE SET
             name = coalesce(:name, name), source = :source, place = :place, seen_us = :at,
             endpoint_reference = coalesce(:endpoint, endpoint_reference), serial = coalesce(:serial, serial),
             volume = coalesce(:volume, volume), clock_offset_us = coalesce(:offset, clock_offset_us),
-            details = coalesce(:details, details), designations = coalesce(:designations, designations)
+            details = coalesce(:details, details), designations = :designations, keep_days = :keep_days, keep = :keep
         """,
         values,
     )
     return get(connection, camera_id)
 
 
-def situate(connection: sqlite3.Connection, camera_id: str, place: Place, designations: Iterable[Designation]) -> None:
+def situate(connection: sqlite3.Connection, camera_id: str, situation: Situation) -> None:
     """Correct what the law of a known camera goes by. Footage that is kept already can only be raised by it."""
     connection.execute(
-        "UPDATE camera SET place = ?, designations = ? WHERE id = ?",
-        (place, json.dumps(sorted(set(designations))), camera_id),
+        "UPDATE camera SET place = :place, designations = :designations, keep_days = :keep_days, keep = :keep"
+        " WHERE id = :id",
+        {"id": camera_id, **_situated(situation)},
     )
+
+
+def situation_of(row: sqlite3.Row) -> Situation:
+    """What the law goes by, from the columns of a row of the roster."""
+    own = OwnRule(at_least_days=row["keep_days"], keep=row["keep"])
+    return Situation(row["place"], tuple(json.loads(row["designations"])), own)
+
+
+def _situated(situation: Situation) -> dict[str, Any]:
+    return {
+        "place": situation.place,
+        "designations": json.dumps(sorted(set(situation.designations))),
+        "keep_days": situation.own.at_least_days,
+        "keep": situation.own.keep,
+    }
 
 
 def adopt(connection: sqlite3.Connection, camera_id: str, at_us: int, by: str = "") -> Camera:
@@ -237,11 +249,13 @@ def _one(connection: sqlite3.Connection, where: str, value: str) -> Camera | Non
 
 def _camera(row: sqlite3.Row) -> Camera:
     fields = dict(row)
+    for key in ("place", "designations", "keep_days", "keep"):
+        del fields[key]
     return Camera(
         **{
             **fields,
+            "situation": situation_of(row),
             "state": CameraState(fields["state"]),
             "details": json.loads(fields["details"]),
-            "designations": tuple(json.loads(fields["designations"])),
         }
     )

@@ -79,12 +79,21 @@ def _recorder(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
+    from zoneinfo import ZoneInfo
+
+    from edged.base.clock import SystemClock
     from edged.cli.show import complain
     from edged.config import BadConfig, load_config
+    from edged.config.load import refuse
+    from edged.law.counting import local_date
+    from edged.law.own import below_the_law
     from edged.law.packs import load_packs, shipped_packs
 
     try:
         config = load_config(arguments.config)
+        packs = load_packs(config.retention.rule_packs or shipped_packs())
+        today = local_date(SystemClock().wall_us(), ZoneInfo(config.site.timezone))
+        refuse(arguments.config, below_the_law(config, packs, today))
     except BadConfig as error:
         if arguments.json:
             print_json({"ok": False, "problems": error.problems})
@@ -92,7 +101,6 @@ def _check(arguments: argparse.Namespace) -> int:
             for problem in error.problems:
                 complain(problem)
         return 2
-    packs = load_packs(config.retention.rule_packs or shipped_packs())
     known = packs.known(config.site.jurisdiction)
     if arguments.json:
         print_json({"ok": True, "problems": [], "jurisdiction_known": known})

@@ -41,8 +41,17 @@ def _explain(arguments: argparse.Namespace) -> int:
     designated = "".join(f", {name}" for name in answer["designations"])
     print(f"{answer['camera']}: {answer['jurisdiction']}, {answer['place']} place{designated}")
     print(f"floor: {answer['floor_days']} days, by {', '.join(answer['rules'])}")
+    if answer["floor_days"] > answer["legal_days"]:
+        print(
+            f"the operator's own minimum; the law's is {answer['legal_days']} days, {', '.join(answer['legal_rules'])}"
+        )
+    after = f"after {answer['ceiling_days']} days and a grace of {answer['grace_days']}"
     if answer["ceiling_rule"] is not None:
-        print(f"to be deleted after {answer['ceiling_days']} days and the grace, by {answer['ceiling_rule']}")
+        print(f"to be deleted {after}, by {answer['ceiling_rule']}")
+    elif answer["keep"] == "floor":
+        print(f"deleted by age: a grace of {answer['grace_days']} days after the floor, by operator/keep-floor")
+    else:
+        print("kept past the floor until its volume needs space")
     print_table(
         ("ENTRY", "RANK", "STATUS", "ANSWER", "WHY"),
         [(e["id"], e["rank"], e["status"], _answer(e), e["why"]) for e in answer["entries"]],

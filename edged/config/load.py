@@ -15,6 +15,7 @@ from edged.base.errors import OwnerMustAct
 from edged.config.records import Config
 
 Key = tuple[str | int, ...]
+Problem = tuple[Key, str, str]  # where, what is wrong, what to do
 _CONFIDENTIAL = {"password", "login", "url", "sub_url", "username", "redirect_hosts"}
 
 
@@ -42,12 +43,19 @@ def load_config(path: Path) -> Config:
         config = Config.model_validate(raw)
     except ValidationError as error:
         raise BadConfig([_sentence(path, lines, raw, found) for found in error.errors()]) from None
-    problems = [
-        f"{path}:{line_of(lines, key)}: {dotted(key)}: {reason}; {fix}" for key, reason, fix in _on_disk(config)
-    ]
-    if problems:
+    if problems := _located(path, lines, _on_disk(config)):
         raise BadConfig(problems)
     return config
+
+
+def refuse(path: Path, problems: list[Problem]) -> None:
+    """Raises BadConfig where there are `problems`, found by others in what `load_config(path)` returned."""
+    if problems:
+        raise BadConfig(_located(path, key_lines(path.read_text(encoding="utf-8")), problems))
+
+
+def _located(path: Path, lines: dict[Key, int], problems: list[Problem]) -> list[str]:
+    return [f"{path}:{line_of(lines, key)}: {dotted(key)}: {reason}; {fix}" for key, reason, fix in problems]
 
 
 def key_lines(text: str) -> dict[Key, int]:
@@ -162,8 +170,8 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     return None
 
 
-def _on_disk(config: Config) -> list[tuple[Key, str, str]]:
-    problems: list[tuple[Key, str, str]] = []
+def _on_disk(config: Config) -> list[Problem]:
+    problems: list[Problem] = []
     for index, volume in enumerate(config.volume):
         if not volume.path.is_dir():
             problems.append((("volume", index, "path"), f"there is no folder {volume.path}", "mount or create it"))

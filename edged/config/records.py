@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from edged.config.units import Bytes, Seconds
-from edged.model import Designation
+from edged.config.units import Bytes, Days, Seconds
+from edged.model import Designation, Keep, OwnRule, Place, Situation
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 
@@ -25,8 +25,6 @@ def _opaque_id(value: str) -> str:
 
 Id = Annotated[str, AfterValidator(_opaque_id)]
 Transport = Literal["tcp", "udp"]
-# Order 799 art. 7 places must record; art. 9 places are the other public places, which arts. 11-17 do not bind.
-Place = Literal["listed", "other"]
 
 
 class Record(BaseModel):
@@ -130,6 +128,9 @@ class CameraConfig(Record):
     designations: tuple[Designation, ...] = ()  # on top of the site's
     volume: Id | None = None
     priority: int = Field(default=5, ge=1, le=9)  # a full disk stops the cameras of the lowest first (LAW 3.5)
+    # Where they differ from those under [retention].
+    keep: Keep | None = None
+    keep_at_least: Days | None = Field(default=None, ge=1, le=36_500)
     # Where they differ from those under [recorder].
     audio: bool | None = None
     sub: bool | None = None
@@ -189,19 +190,15 @@ class CameraConfig(Record):
 class RetentionConfig(Record):
     """What the site decides about retention, inside what the law allows."""
 
-    grace: Annotated[float, Field(ge=0)] = 3  # whole days past the floor after which a deletion duty is carried out
+    grace: Days = Field(default=3, ge=0)  # past the floor, before a duty to delete or keep = "floor" is carried out
+    keep: Keep = "until-full"  # when footage past its floor goes; a duty to delete comes before it
+    keep_at_least: Days | None = Field(
+        default=None, ge=1, le=36_500
+    )  # the operator's own minimum; never below the law's
     sweep_every: Seconds = Field(default=600.0, ge=1, le=86400)
     batch: int = Field(default=500, ge=1, le=5000)  # segments per deleting transaction
     camera_clocks: bool = True  # whether a majority of the cameras' clocks may vouch for this box's
     rule_packs: Path | None = None  # a folder of rule packs instead of the shipped ones
-
-    @field_validator("grace", mode="before")
-    @classmethod
-    def _whole_days(cls, value: object) -> object:
-        match = re.fullmatch(r"(\d{1,4})\s*d", value) if isinstance(value, str) else None
-        if match is None:
-            raise ValueError('a number of whole civil days, such as "3d"')
-        return float(match[1])
 
 
 class OutageConfig(Record):
@@ -259,6 +256,18 @@ class Config(Record):
     mqtt: MqttConfig | None = None
     metrics: MetricsConfig | None = MetricsConfig()
     api: ApiConfig = ApiConfig()
+
+    def situation(self, camera: CameraConfig | None = None) -> Situation:
+        """What the law goes by at the site or, where given, at a camera that differs from it."""
+        own, site, common = camera or CameraConfig(id="none"), self.site, self.retention
+        return Situation(
+            own.place or site.place,
+            tuple(sorted({*site.designations, *own.designations})),
+            OwnRule(
+                at_least_days=own.keep_at_least or common.keep_at_least or 0,
+                keep=own.keep or common.keep,
+            ),
+        )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -7,6 +7,7 @@ from pydantic import BeforeValidator
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_DAYS = re.compile(r"(\d{1,5})\s*d")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(KiB|MiB|GiB|TiB)")
 _BYTES = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
@@ -27,5 +28,14 @@ def parse_size(value: object) -> int:
     return round(float(match[1]) * _BYTES[match[2]])
 
 
+def parse_days(value: object) -> int:
+    """Civil days in "3d". Raises ValueError for anything else: what is counted in civil days has no halves."""
+    match = _DAYS.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError('a number of whole civil days, such as "3d"')
+    return int(match[1])
+
+
 Seconds = Annotated[float, BeforeValidator(parse_duration)]
+Days = Annotated[int, BeforeValidator(parse_days)]
 Bytes = Annotated[int, BeforeValidator(parse_size)]

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edged.base.clock import HOUR, SECOND
-from edged.law.entry import Entry, Kind, PlaceKind
+from edged.law.entry import Entry, Kind
 from edged.law.packs import Packs
-from edged.model import Designation
+from edged.model import Designation, Place
 
 TARGET_REPORT_US = HOUR
 TARGET_ATTEND_US = 2 * HOUR
@@ -35,7 +35,7 @@ class Deadlines:
 def deadlines(
     packs: Packs,
     jurisdiction: str,
-    place: PlaceKind,
+    place: Place,
     on: dt.date,
     contract_report_s: float | None,
     contract_attend_s: float | None,
@@ -55,7 +55,7 @@ def deadlines(
 def _strictest(
     packs: Packs,
     jurisdiction: str,
-    place: PlaceKind,
+    place: Place,
     on: dt.date,
     kind: Kind,
     contract_s: float | None,

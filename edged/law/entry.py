@@ -8,9 +8,7 @@ from typing import Annotated, Literal, NamedTuple, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from edged.law.duties import Duty, Filing, Forbidden, Record, Register, Removal, Retrieval, Text
-from edged.model import Designation
-
-PlaceKind = Literal["listed", "other"]
+from edged.model import Designation, Place
 
 
 class Kind(StrEnum):
@@ -154,12 +152,12 @@ def _known(instrument: object) -> object:
 class Scope(Record):
     """Whom an entry is about. A key edged does not know is refused: it would narrow or widen a duty unseen."""
 
-    place: tuple[PlaceKind, ...] = Field(min_length=1)  # Order 799 art. 7 (listed) or art. 9 (other)
+    place: tuple[Place, ...] = Field(min_length=1)  # Order 799 art. 7 (listed) or art. 9 (other)
 
     # Where there are any, the entry is about cameras so designated alone; empty: about all of its places.
     designations: tuple[Designation, ...] = ()
 
-    def matches(self, place: PlaceKind, designations: Sequence[Designation] = ()) -> bool:
+    def matches(self, place: Place, designations: Sequence[Designation] = ()) -> bool:
         """Whether a camera at `place` with `designations` is meant."""
         return place in self.place and (not self.designations or bool(set(self.designations) & set(designations)))
 

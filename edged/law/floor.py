@@ -4,13 +4,16 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edged.law.entry import Entry, Instrument, Kind, PlaceKind, Topic
+from edged.law.entry import Entry, Instrument, Kind, Topic
 from edged.law.packs import Packs
-from edged.model import Designation, Floor
+from edged.model import Designation, Floor, Place
 
 # Where no article in force names a number: as long as the national rule, never less.
 DEFAULT_DAYS = 30
 DEFAULT_RULE = "edged/default-30"
+# The operator's own, from retention.keep_at_least and retention.keep or a camera's.
+OWN_MINIMUM_RULE = "operator/keep-at-least"
+OWN_KEEP_RULE = "operator/keep-floor"
 # So long before a trial instrument ends its successor should be found.
 EXPIRY_NOTICE_DAYS = 90
 
@@ -28,11 +31,13 @@ class Consideration:
 class FloorDecision:
     """What a camera's footage is subject to on one day.
 
-    `floor` is the minimum with the ids of the entries that give it. `ceiling_days` is the day count of a duty to delete
-    (never below the floor), None where no article in force demands deletion, with the entry's id in `ceiling_rule`.
+    `floor` is the minimum with the ids of the rules that give it, `legal` what it would be without the operator's own.
+    `ceiling_days` is the day count of a duty to delete (never below the floor), None where no article in force demands
+    deletion, with the entry's id in `ceiling_rule`.
     """
 
     floor: Floor
+    legal: Floor
     entries: tuple[Consideration, ...]
     ceiling_days: int | None
     ceiling_rule: str | None
@@ -40,12 +45,19 @@ class FloorDecision:
 
 
 def resolve_floor(
-    packs: Packs, jurisdiction: str, place: PlaceKind, on: dt.date, designations: Sequence[Designation] = ()
+    packs: Packs,
+    jurisdiction: str,
+    place: Place,
+    on: dt.date,
+    designations: Sequence[Designation] = (),
+    *,
+    own_days: int = 0,
 ) -> FloorDecision:
     """The largest minimum in force on the day `on` whose scope matches; the product's default where there is none.
 
     Drafts, lapsed and unverified entries bind nobody, neither up nor down; they are listed with the reason. A lower
-    number never weakens a higher one, whatever its rank: obeying the larger obeys both.
+    number never weakens a higher one, whatever its rank: obeying the larger obeys both. So the operator's `own_days`
+    count where they are more, and are without effect where they are fewer.
     """
     considered = consider(packs, jurisdiction, place, on, Topic.RETENTION, designations)
     minimums = [(c.entry.value, c.entry.id) for c in considered if c.applies and c.entry.kind is Kind.RETENTION_MIN]
@@ -61,10 +73,20 @@ def resolve_floor(
     rules = tuple(rule for value, rule in minimums if value == days) or (DEFAULT_RULE,)
     deletions = [(c.entry.value, c.entry.id) for c in considered if c.applies and c.entry.kind is Kind.RETENTION_DELETE]
     due = min(((value, rule) for value, rule in deletions if value is not None), default=None)
+    legal = Floor(days=days, rules=rules)
+    floor = Floor(days=own_days, rules=(OWN_MINIMUM_RULE,)) if own_days > days else legal
+    if 0 < own_days < days:
+        warnings.append(f"the operator's own minimum of {own_days} days is without effect: the law demands {days}")
+    if due is not None and floor.days > max(due[0], days):
+        warnings.append(
+            f"{due[1]} wants footage deleted after {due[0]} days once its purpose is achieved, and the operator's own"
+            f" minimum keeps it {own_days}: have the purpose on record"
+        )
     return FloorDecision(
-        floor=Floor(days=days, rules=rules),
+        floor=floor,
+        legal=legal,
         entries=considered,
-        ceiling_days=None if due is None else max(due[0], days),
+        ceiling_days=None if due is None else max(due[0], floor.days),
         ceiling_rule=None if due is None else due[1],
         warnings=tuple(warning for warning in warnings if warning),
     )
@@ -73,7 +95,7 @@ def resolve_floor(
 def consider(
     packs: Packs,
     jurisdiction: str,
-    place: PlaceKind,
+    place: Place,
     on: dt.date,
     topic: Topic,
     designations: Sequence[Designation] = (),
@@ -83,7 +105,7 @@ def consider(
     return tuple(_consider(entry, place, designations, on) for entry in entries)
 
 
-def _consider(entry: Entry, place: PlaceKind, designations: Sequence[Designation], on: dt.date) -> Consideration:
+def _consider(entry: Entry, place: Place, designations: Sequence[Designation], on: dt.date) -> Consideration:
     if place not in entry.scope.place:
         return Consideration(entry, False, f"{entry.citation} is about other places ({', '.join(entry.scope.place)})")
     if not entry.scope.matches(place, designations):

@@ -2,15 +2,14 @@
 
 import datetime as dt
 import zoneinfo
-from collections.abc import Sequence
 
 from edged.base.clock import DAY
 from edged.law.counting import counted_end_us, erase_due_us, keep_until_us, local_date
 from edged.law.deadlines import Deadlines, deadlines
-from edged.law.entry import PlaceKind, Topic
-from edged.law.floor import Consideration, FloorDecision, consider, resolve_floor
+from edged.law.entry import Topic
+from edged.law.floor import OWN_KEEP_RULE, Consideration, FloorDecision, consider, resolve_floor
 from edged.law.packs import Packs
-from edged.model import Designation, Floor
+from edged.model import Floor, Situation
 
 
 class SiteLaw:
@@ -21,33 +20,31 @@ class SiteLaw:
         self.jurisdiction = jurisdiction
         self.tz = zoneinfo.ZoneInfo(timezone)
         self.grace_days = grace_days
-        self._decisions: dict[tuple[PlaceKind, tuple[Designation, ...], dt.date], FloorDecision] = {}
+        self._decisions: dict[tuple[Situation, dt.date], FloorDecision] = {}
 
-    def decision(self, place: PlaceKind, at_us: int, designations: Sequence[Designation] = ()) -> FloorDecision:
-        """What applies to a camera at `place`, with its `designations`, on the local civil day of `at_us`."""
-        on = local_date(at_us, self.tz)
-        key = (place, tuple(sorted(designations)), on)
+    def decision(self, situation: Situation, at_us: int) -> FloorDecision:
+        """What applies to a camera in that situation on the local civil day of `at_us`."""
+        key = (situation, local_date(at_us, self.tz))
         known = self._decisions.get(key)
         if known is None:
             if len(self._decisions) > 1000:
                 self._decisions.clear()  # footage of many days passes by; the packs never change under it
-            known = self._decisions[key] = resolve_floor(self.packs, self.jurisdiction, place, on, designations)
+            known = self._decisions[key] = resolve_floor(
+                self.packs,
+                self.jurisdiction,
+                situation.place,
+                key[1],
+                situation.designations,
+                own_days=situation.own.at_least_days,
+            )
         return known
 
-    def considered(
-        self, topic: Topic, place: PlaceKind, at_us: int, designations: Sequence[Designation] = ()
-    ) -> tuple[Consideration, ...]:
+    def considered(self, topic: Topic, situation: Situation, at_us: int) -> tuple[Consideration, ...]:
         """Every entry about `topic`, and what becomes of it on the local civil day of `at_us`."""
-        return consider(self.packs, self.jurisdiction, place, local_date(at_us, self.tz), topic, designations)
+        on = local_date(at_us, self.tz)
+        return consider(self.packs, self.jurisdiction, situation.place, on, topic, situation.designations)
 
-    def stamp(
-        self,
-        place: PlaceKind,
-        end_us: int,
-        now_us: int,
-        retention_us: int | None,
-        designations: Sequence[Designation] = (),
-    ) -> tuple[Floor, int]:
+    def stamp(self, situation: Situation, end_us: int, now_us: int, retention_us: int | None) -> tuple[Floor, int]:
         """The floor of a segment that enters the index at `now_us`, and the first instant at which it may go.
 
         The larger of what was in force when it was recorded and what is in force now: a segment that is indexed late
@@ -55,40 +52,43 @@ class SiteLaw:
         """
         counted = counted_end_us(end_us, now_us, retention_us)
         known_by = max(now_us, retention_us or now_us)  # a wall clock that says 1970 knows no law
-        floor = max(
-            (self.decision(place, at, designations).floor for at in (counted, known_by)), key=lambda floor: floor.days
-        )
+        floor = max((self.decision(situation, at).floor for at in (counted, known_by)), key=lambda floor: floor.days)
         return floor, keep_until_us(counted, floor.days, self.tz)
 
     def erase_due(
-        self,
-        place: PlaceKind,
-        *,
-        end_us: int,
-        keep_until: int,
-        floor_days: int,
-        at_us: int,
-        designations: Sequence[Designation] = (),
+        self, situation: Situation, *, end_us: int, keep_until: int, floor_days: int, at_us: int
     ) -> tuple[int, str] | None:
-        """When a segment must go at the latest and by which entry, or None where no article demands it.
+        """When a segment must go at the latest and by which rule: a duty to delete, or the operator's `keep = "floor"`.
 
-        Never before the date it is kept to, and the grace always follows that date.
+        None where there is neither. Never before the date it is kept to, and the grace always follows that date.
         """
-        decision = self.decision(place, at_us, designations)
-        if decision.ceiling_days is None or decision.ceiling_rule is None:
+        decision = self.decision(situation, at_us)
+        dues: list[tuple[int, str]] = []
+        if decision.ceiling_days is not None and decision.ceiling_rule is not None:
+            days = max(decision.ceiling_days, floor_days)
+            dues.append((erase_due_us(end_us, days, self.grace_days, self.tz), decision.ceiling_rule))
+        if situation.own.keep == "floor":
+            dues.append((erase_due_us(end_us, floor_days, self.grace_days, self.tz), OWN_KEEP_RULE))
+        if not dues:
             return None
-        days = max(decision.ceiling_days, floor_days)
-        due = erase_due_us(end_us, days, self.grace_days, self.tz)
-        return max(due, keep_until + self.grace_days * DAY), decision.ceiling_rule
+        due, rule = min(dues, key=lambda each: each[0])  # of two at once the article, which stands first
+        return max(due, keep_until + self.grace_days * DAY), rule
 
     def deadlines(
         self,
-        place: PlaceKind,
+        situation: Situation,
         at_us: int,
         contract_report_s: float | None,
         contract_attend_s: float | None,
-        designations: Sequence[Designation] = (),
     ) -> Deadlines:
         """The clocks of an outage that begins at `at_us`."""
         on = local_date(at_us, self.tz)
-        return deadlines(self.packs, self.jurisdiction, place, on, contract_report_s, contract_attend_s, designations)
+        return deadlines(
+            self.packs,
+            self.jurisdiction,
+            situation.place,
+            on,
+            contract_report_s,
+            contract_attend_s,
+            situation.designations,
+        )

@@ -125,7 +125,7 @@ def _camera(camera: Camera, health: CameraHealth | None, now_us: int) -> dict[st
         "camera": camera.id,
         "name": camera.name,
         "roster": camera.state.value,
-        "place": camera.place,
+        "place": camera.situation.place,
         "adopted": print_time(camera.adopted_us),
         "state": "unknown",
         "cause": None,

@@ -20,22 +20,25 @@ def add_routes(app: web.Application, rooms: Rooms) -> None:
         topic = _topic(request.query.get("topic", Topic.RETENTION))
         camera = await rooms.database.read(get, request.query["camera"])
         now = rooms.clock.wall_us()
-        decision = rooms.law.decision(camera.place, now, camera.designations)
+        situation = camera.situation
+        decision = rooms.law.decision(situation, now)
         return web.json_response(
             {
                 "camera": camera.id,
                 "jurisdiction": rooms.law.jurisdiction,
-                "place": camera.place,
-                "designations": list(camera.designations),
+                "place": situation.place,
+                "designations": list(situation.designations),
                 "topic": topic.value,
                 "floor_days": decision.floor.days,
                 "rules": list(decision.floor.rules),
+                "legal_days": decision.legal.days,
+                "legal_rules": list(decision.legal.rules),
+                "own_days": situation.own.at_least_days or None,
+                "keep": situation.own.keep,
+                "grace_days": rooms.law.grace_days,
                 "ceiling_days": decision.ceiling_days,
                 "ceiling_rule": decision.ceiling_rule,
-                "entries": [
-                    _considered(each, decision)
-                    for each in rooms.law.considered(topic, camera.place, now, camera.designations)
-                ],
+                "entries": [_considered(each, decision) for each in rooms.law.considered(topic, situation, now)],
                 "warnings": list(decision.warnings),
             }
         )
@@ -54,7 +57,7 @@ def _considered(considered: Consideration, decision: FloorDecision) -> dict[str,
     entry = considered.entry
     gives = considered.applies and entry.id in decision.floor.rules
     why = considered.why
-    if considered.applies and entry.kind is Kind.RETENTION_MIN and not gives:
+    if considered.applies and entry.kind is Kind.RETENTION_MIN and entry.id not in decision.floor.rules:
         why += f", less than the floor of {decision.floor.days} days"
     return {**_entry(entry), "applies": considered.applies, "gives_floor": gives, "why": why}
 

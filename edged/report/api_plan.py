@@ -28,8 +28,7 @@ def add_routes(app: web.Application, rooms: Rooms) -> None:
             for name, free in spaces.items()
             if free is not None
         ]
-        site = rooms.config.site
-        days = rooms.law.decision(site.place, now, site.designations).floor.days
+        days = rooms.law.decision(rooms.config.situation(), now).floor.days
         planned = plan(add_cameras(loads, known, added, days), known, now)
         return web.json_response(
             {

@@ -88,7 +88,7 @@ class _Retention:
         rooms, now = self._rooms, self._rooms.clock.wall_us()
         kept, state = await rooms.database.read(_kept)
         for camera in kept:
-            decision = rooms.law.decision(camera.pop("place"), now, camera.pop("designations"))
+            decision = rooms.law.decision(camera.pop("situation"), now)
             camera |= {
                 "floor_days": decision.floor.days,
                 "rules": list(decision.floor.rules),
@@ -104,9 +104,7 @@ class _Retention:
                     "trusted": trusted,
                     "why": "" if trusted else "the sweep has not run yet, or does not trust it; see the log",
                 },
-                "warnings": list(
-                    rooms.law.decision(rooms.config.site.place, now, rooms.config.site.designations).warnings
-                ),
+                "warnings": list(rooms.law.decision(rooms.config.situation(), now).warnings),
             }
         )
 
@@ -198,8 +196,7 @@ def _kept(connection: sqlite3.Connection) -> tuple[list[dict[str, Any]], int | N
         kept.append(
             {
                 "camera": camera.id,
-                "place": camera.place,
-                "designations": camera.designations,
+                "situation": camera.situation,
                 "roster": camera.state.value,
                 "oldest": print_time(first.start_us) if first else None,
                 "segments": segments,

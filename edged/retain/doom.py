@@ -56,12 +56,11 @@ def verdict_on(
 ) -> Verdict:
     """The verdict on a stored segment as the index stands."""
     due = grounds.law.erase_due(
-        segment.place,
+        segment.situation,
         end_us=segment.end_us,
         keep_until=segment.keep_until_us,
         floor_days=segment.floor.days,
         at_us=retention_us,
-        designations=segment.designations,
     )
     return judge(
         segment.facts,
@@ -77,13 +76,14 @@ def verdict_on(
 def doom_due(
     connection: sqlite3.Connection, camera_id: str, stream_no: int, grounds: Grounds, limit: int, now_us: int
 ) -> Doomed:
-    """Mark up to `limit` segments of one stream that a duty to delete has reached.
+    """Mark up to `limit` segments of one stream that a duty to delete, or the operator's wish to, has reached.
 
-    Where there is no such duty nothing is looked at, and where there is one, nothing that is still within its grace.
+    Where there is neither nothing is looked at, and where there is one, nothing that is still within its grace.
     """
     retention_us = _retention_us(connection)
     camera = get(connection, camera_id)
-    if grounds.law.decision(camera.place, retention_us, camera.designations).ceiling_days is None:
+    by_age = camera.situation.own.keep == "floor"
+    if not by_age and grounds.law.decision(camera.situation, retention_us).ceiling_days is None:
         return Doomed()
     found = past_floor(connection, camera_id, stream_no, retention_us - grounds.law.grace_days * DAY)
     return _doom(connection, found, retention_us, grounds, limit, now_us)

@@ -27,7 +27,7 @@ def measured_loads(
         stored[total.camera, total.volume] = stored.get((total.camera, total.volume), 0) + total.bytes
     loads = []
     for camera in [get(connection, only)] if only is not None else cameras(connection):
-        decision = law.decision(camera.place, now_us, camera.designations)
+        decision = law.decision(camera.situation, now_us)
         first = oldest(connection, camera.id, StreamKind.MAIN)
         here = {volume for name, volume in stored if name == camera.id}
         recording = camera.state is CameraState.ADOPTED and camera.volume is not None

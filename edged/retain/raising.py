@@ -41,7 +41,7 @@ async def raise_floors(database: Database, law: SiteLaw, at_us: int) -> int:
     raised = 0
     roster, applied = await database.read(_to_compare)
     for camera in roster:
-        floor = law.decision(camera.place, at_us, camera.designations).floor
+        floor = law.decision(camera.situation, at_us).floor
         if applied.get(camera.id) == floor.days:
             continue
         after: RowKey | None = _FIRST

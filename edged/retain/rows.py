@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from edged.archive.layout import segment_path
-from edged.archive.roster import Place
+from edged.archive.roster import situation_of
 from edged.archive.schema import DOOMED, MISSING, SEALED, STREAM_NO
 from edged.archive.segments import STREAM_OF, SegmentKey
 from edged.base.clock import DAY
-from edged.model import Designation, Floor
+from edged.model import Floor, Situation
 from edged.retain.verdict import SegmentFacts
 
 _SELECT = """
-SELECT segment.*, camera.id AS camera_id, camera.place AS place, camera.designations AS designations,
+SELECT segment.*, camera.id AS camera_id, camera.place, camera.designations, camera.keep_days, camera.keep,
        floor.days AS floor_days, floor.rules AS floor_rules, volume.id AS volume_id
 FROM segment JOIN camera ON camera.no = segment.camera JOIN floor ON floor.no = segment.floor
 JOIN volume ON volume.no = segment.volume
@@ -31,8 +31,7 @@ class StoredSegment:
 
     key: SegmentKey
     camera_no: int
-    place: Place
-    designations: tuple[Designation, ...]
+    situation: Situation
     end_us: int
     keep_until_us: int
     floor: Floor
@@ -134,8 +133,7 @@ def stored(row: sqlite3.Row) -> StoredSegment:
     return StoredSegment(
         key=key,
         camera_no=row["camera"],
-        place=row["place"],
-        designations=tuple(json.loads(row["designations"])),
+        situation=situation_of(row),
         end_us=row["end_us"],
         keep_until_us=row["keep_until_us"],
         floor=Floor(days=row["floor_days"], rules=tuple(json.loads(row["floor_rules"]))),

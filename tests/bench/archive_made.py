@@ -29,7 +29,7 @@ from edged.base.clock import DAY, HOUR, MINUTE, SECOND, Clock, ManualClock
 from edged.base.spans import Span
 from edged.law.packs import load_packs, shipped_packs
 from edged.law.site import SiteLaw
-from edged.model import Cause, Coverage, Floor, Gap, StreamKind
+from edged.model import Cause, Coverage, Floor, Gap, Situation, StreamKind
 from edged.prove.hour_record import HourSegment, hour_record
 from edged.prove.key import open_key
 from edged.prove.mirror import Mirror
@@ -144,7 +144,13 @@ def _roster(connection: sqlite3.Connection, making: Made) -> None:
         camera = camera_id(number)
         details = {"stream_uri": f"rtsp://192.0.2.1:554/{number}"}
         roster.upsert_found(
-            connection, camera, source="onvif", place="listed", at_us=making.start_us, details=details, volume=1
+            connection,
+            camera,
+            source="onvif",
+            situation=Situation("listed"),
+            at_us=making.start_us,
+            details=details,
+            volume=1,
         )
         roster.adopt(connection, camera, making.start_us)
 
@@ -169,7 +175,7 @@ def _hour(
     connection: sqlite3.Connection, camera: int, day_us: int, hour_us: int, law: SiteLaw
 ) -> tuple[list[tuple[object, ...] | None], dict[str, object]]:
     """The rows of one camera's hour, None for the minute that is lost, and the ledger's record of it."""
-    floor, _ = law.stamp("listed", hour_us, hour_us, None)
+    floor, _ = law.stamp(Situation("listed"), hour_us, hour_us, None)
     number = floor_no(connection, floor)
     lost_us = day_us + _lost_minute(camera, day_us) * MINUTE
     rows: list[tuple[object, ...] | None] = []
@@ -201,7 +207,7 @@ def _keep_until(law: SiteLaw, end_us: int) -> int:
     """The real stamp, once a civil day and once for the midnight that ends it."""
     day = (end_us // MINUTE * MINUTE + 8 * HOUR) // DAY
     if day not in _kept:
-        floor, _kept[day] = law.stamp("listed", end_us, end_us, None)
+        floor, _kept[day] = law.stamp(Situation("listed"), end_us, end_us, None)
         assert isinstance(floor, Floor)
     return _kept[day]
 

@@ -23,7 +23,7 @@ from edged.archive.volumes import Space, Volume, open_volumes
 from edged.base.clock import DAY, HOUR, MINUTE, ManualClock
 from edged.base.worker import Worker
 from edged.law.site import SiteLaw
-from edged.model import SegmentSealed, StreamKind
+from edged.model import SegmentSealed, Situation, StreamKind
 from edged.retain.disk import SweptVolume
 from edged.retain.gate import Gate
 from edged.retain.raising import raise_floors
@@ -48,7 +48,7 @@ class _Box:
 
     def __init__(self, box: Made, database: Database, clock: ManualClock, law: SiteLaw, volume: Volume) -> None:
         self.database, self.clock, self.law = database, clock, law
-        self.stamper = Stamper(law, clock, "listed")
+        self.stamper = Stamper(law, clock, Situation("listed"))
         self.intake = Intake(database, clock, [volume], self.stamper, law.tz)
         self._worker = Worker("swept")
         swept = SweptVolume(volume, self._worker, 0)
@@ -166,7 +166,7 @@ async def _raise(box: _Box, quiet: list[float]) -> list[bool]:
 
     def designate(connection: sqlite3.Connection) -> None:
         for number in range(1, CAMERAS + 1):
-            roster.situate(connection, camera_id(number), "listed", ("key_target",))
+            roster.situate(connection, camera_id(number), Situation("listed", ("key_target",)))
 
     await box.database.write(designate)
     raised = asyncio.create_task(raise_floors(box.database, box.law, box.clock.wall_us()))

@@ -17,11 +17,10 @@ from edged.archive.intake import Intake
 from edged.archive.journal import encode
 from edged.archive.layout import journal_path, segment_path
 from edged.archive.ledger import LedgerKind
-from edged.archive.roster import Place
 from edged.archive.segments import SegmentKey
 from edged.archive.volumes import Space
 from edged.base.clock import DAY, HOUR, MINUTE, SECOND
-from edged.model import SegmentSealed, StreamKind
+from edged.model import Place, SegmentSealed, StreamKind
 from tests.retaining import START_US, House, house
 
 SHANGHAI = zoneinfo.ZoneInfo("Asia/Shanghai")

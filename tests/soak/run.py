@@ -14,7 +14,7 @@ from typing import Any
 from edged.archive import roster
 from edged.archive.database import Database
 from edged.archive.volumes import Volume, open_volumes
-from edged.model import StreamState
+from edged.model import Situation, StreamState
 from edged.record.assignment import AssignedVolume
 from simulators.camera import Camera
 from simulators.fleet import Fleet
@@ -119,7 +119,12 @@ async def _adopt(index: Path, volume: Volume, cameras: list[str], at_us: int) ->
     try:
         for camera in cameras:
             await database.write(
-                roster.upsert_found, camera, source="static", place="other", at_us=at_us, volume=volume.no
+                roster.upsert_found,
+                camera,
+                source="static",
+                situation=Situation("other"),
+                at_us=at_us,
+                volume=volume.no,
             )
             await database.write(roster.adopt, camera, at_us)
     finally:

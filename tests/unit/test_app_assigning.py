@@ -15,7 +15,7 @@ from edged.archive.database import open_database
 from edged.archive.roster import Camera
 from edged.archive.volumes import Volume
 from edged.config import Config, LoginConfig
-from edged.model import StreamKind
+from edged.model import Situation, StreamKind
 from edged.record.assignment import AssignedStream
 from tests.archive_kit import make_volume
 
@@ -63,7 +63,7 @@ def camera(connection: sqlite3.Connection) -> Callable[..., Camera]:
     def adopted(no: int, volume: int | None = 1, **details: Any) -> Camera:
         told = {"stream_uri": f"rtsp://127.0.0.1/{no}", **details}
         roster.upsert_found(
-            connection, f"c-{no}", source="onvif", place="listed", at_us=no, volume=volume, details=told
+            connection, f"c-{no}", source="onvif", situation=Situation("listed"), at_us=no, volume=volume, details=told
         )
         return roster.adopt(connection, f"c-{no}", no)
 

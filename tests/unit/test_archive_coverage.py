@@ -15,7 +15,7 @@ from edged.archive.database import open_database
 from edged.archive.indexing import index_facts
 from edged.base.clock import DAY, HOUR, MINUTE, SECOND
 from edged.base.spans import Span, subtract, union
-from edged.model import Cause, Coverage, Gap, Loss, RecorderStart, StreamKind
+from edged.model import Cause, Coverage, Gap, Loss, RecorderStart, Situation, StreamKind
 from edged.model import Fact as JournalFact
 from tests.archive_kit import (
     SHANGHAI,
@@ -175,7 +175,7 @@ def seconds(coverage: Coverage) -> list[tuple[float, float, Cause]]:
 
 def story(connection: sqlite3.Connection) -> None:
     """Adopted at -2, up at 0, three minutes, stalled, back at 300 for a minute, then a crash and back at 500."""
-    roster.upsert_found(connection, "cam-1", source="static", place="listed", at_us=T0 - 10 * SECOND)
+    roster.upsert_found(connection, "cam-1", source="static", situation=Situation("listed"), at_us=T0 - 10 * SECOND)
     roster.adopt(connection, "cam-1", T0 - 2 * SECOND)
     put(
         connection,
@@ -199,7 +199,7 @@ def test_a_story_with_its_gaps(connection: sqlite3.Connection) -> None:
 
 def test_i4_the_end_of_another_process_explains_no_gap(connection: sqlite3.Connection) -> None:
     """I4: two recorder processes; each one's starts and stops speak for its own cameras alone."""
-    roster.upsert_found(connection, "cam-1", source="static", place="listed", at_us=T0)
+    roster.upsert_found(connection, "cam-1", source="static", situation=Situation("listed"), at_us=T0)
     roster.adopt(connection, "cam-1", T0)
 
     def put_as(recorder: str, *facts: JournalFact) -> None:
@@ -242,7 +242,7 @@ def test_nothing_before_adoption_is_a_gap(connection: sqlite3.Connection) -> Non
 
 
 def test_a_camera_that_never_delivered_is_one_gap_since_adoption(connection: sqlite3.Connection) -> None:
-    roster.upsert_found(connection, "cam-1", source="static", place="listed", at_us=T0)
+    roster.upsert_found(connection, "cam-1", source="static", situation=Situation("listed"), at_us=T0)
     roster.adopt(connection, "cam-1", T0)
     put(connection, down(T0 + 5 * SECOND, Cause.CREDENTIALS))
     assert seconds(ask(connection, -10, 100)) == [(0, 100, Cause.CREDENTIALS)]

@@ -16,7 +16,7 @@ from edged.archive.indexing import index_facts
 from edged.archive.ledger import LedgerKind, append, entries
 from edged.base.clock import DAY, MINUTE
 from edged.base.spans import Span
-from edged.model import CameraState, StreamKind
+from edged.model import CameraState, Situation, StreamKind
 from tests.archive_kit import SHANGHAI, T0, make_volume, put_hold, row_of_segments, sealed, stamp
 
 
@@ -63,7 +63,11 @@ def test_a_body_that_is_not_json_is_refused(connection: sqlite3.Connection) -> N
 def found(
     connection: sqlite3.Connection, camera_id: str = "cam-1", at_us: int = T0, **changes: object
 ) -> roster.Camera:
-    fields: dict[str, object] = {"source": "onvif", "place": "listed", "endpoint_reference": f"urn:uuid:{camera_id}"}
+    fields: dict[str, object] = {
+        "source": "onvif",
+        "situation": Situation("listed"),
+        "endpoint_reference": f"urn:uuid:{camera_id}",
+    }
     return roster.upsert_found(connection, camera_id, at_us=at_us, **{**fields, **changes})  # type: ignore[arg-type]
 
 
@@ -141,7 +145,7 @@ def test_a_camera_only_the_journal_knows_is_adopted_since_its_earliest_fact(conn
     assert roster.camera_no(connection, "cam-7", create_from_journal_at_us=T0 + 5) == no
     assert roster.camera_no(connection, "cam-7", create_from_journal_at_us=T0 - 5) == no
     camera = roster.get(connection, "cam-7")
-    assert (camera.source, camera.state, camera.adopted_us, camera.place) == (
+    assert (camera.source, camera.state, camera.adopted_us, camera.situation.place) == (
         "journal",
         CameraState.ADOPTED,
         T0 - 5,

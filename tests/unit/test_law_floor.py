@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from edged.base.clock import HOUR
 from edged.law.deadlines import deadlines
-from edged.law.entry import Kind, PlaceKind, Status
+from edged.law.entry import Kind, Status
 from edged.law.floor import DEFAULT_DAYS, DEFAULT_RULE, resolve_floor
 from edged.law.packs import Pack, Packs, load_packs, shipped_packs
-from edged.model import Designation
+from edged.model import Designation, Place
 from tests.lawbook import entry, with_entries
 
 ON = dt.date(2026, 11, 22)
@@ -42,7 +42,7 @@ def packs() -> Packs:
     ],
 )
 def test_the_floor_and_its_articles(
-    packs: Packs, jurisdiction: str, place: PlaceKind, days: int, rules: tuple[str, ...], ceiling: int | None
+    packs: Packs, jurisdiction: str, place: Place, days: int, rules: tuple[str, ...], ceiling: int | None
 ) -> None:
     decision = resolve_floor(packs, jurisdiction, place, ON)
     assert (decision.floor.days, decision.floor.rules) == (days, rules)
@@ -115,7 +115,7 @@ def test_a_duty_to_delete_never_undercuts_a_longer_floor() -> None:
     st.dates(dt.date(2020, 1, 1), dt.date(2032, 1, 1)),
 )
 def test_the_floor_is_the_largest_binding_minimum_or_the_default(
-    made: list[tuple[int, Status, tuple[str, ...], dt.date]], place: PlaceKind, on: dt.date
+    made: list[tuple[int, Status, tuple[str, ...], dt.date]], place: Place, on: dt.date
 ) -> None:
     entries = [
         entry(id=f"test/{index}", value=value, status=status, scope={"place": places}, valid_from=start)
@@ -176,7 +176,7 @@ def test_the_packs_of_a_wheel_are_those_of_the_checkout(root: Path) -> None:
 )
 def test_a_designation_raises_the_floor_in_any_place(
     packs: Packs,
-    place: PlaceKind,
+    place: Place,
     designations: tuple[Designation, ...],
     days: int,
     rules: tuple[str, ...],

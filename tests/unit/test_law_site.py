@@ -9,7 +9,7 @@ from edged.base.clock import DAY, HOUR, SECOND
 from edged.law.counting import keep_until_us
 from edged.law.packs import load_packs, shipped_packs
 from edged.law.site import SiteLaw
-from edged.model import Floor
+from edged.model import Floor, Situation
 from tests.lawbook import entry, with_entries
 
 SHANGHAI = zoneinfo.ZoneInfo("Asia/Shanghai")
@@ -28,32 +28,38 @@ ENDS = local(2026, 11, 1, 8)
 
 
 def test_a_segment_is_stamped_with_its_floor_and_its_date(jilin: SiteLaw) -> None:
-    assert jilin.stamp("other", ENDS, ENDS, ENDS) == (Floor(days=15, rules=("jilin-236/21-2",)), local(2026, 11, 17))
-    assert jilin.stamp("listed", ENDS, ENDS, None) == (Floor(days=30, rules=("order-799/17",)), local(2026, 12, 2))
+    assert jilin.stamp(Situation("other"), ENDS, ENDS, ENDS) == (
+        Floor(days=15, rules=("jilin-236/21-2",)),
+        local(2026, 11, 17),
+    )
+    assert jilin.stamp(Situation("listed"), ENDS, ENDS, None) == (
+        Floor(days=30, rules=("order-799/17",)),
+        local(2026, 12, 2),
+    )
 
 
 def test_footage_indexed_late_gets_the_larger_of_both_days_floors() -> None:
     """A rule that binds until the day of the recording, and no longer when it is indexed, and the other way round."""
     ending = with_entries(entry(value=40, valid_to=dt.date(2026, 11, 1)), entry(id="test/2", value=35))
-    assert SiteLaw(ending, "x", "Asia/Shanghai", 3).stamp("other", ENDS, ENDS + 2 * DAY, None)[0] == Floor(
+    assert SiteLaw(ending, "x", "Asia/Shanghai", 3).stamp(Situation("other"), ENDS, ENDS + 2 * DAY, None)[0] == Floor(
         days=40, rules=("test/1",)
     )
     beginning = with_entries(entry(value=40, valid_from=dt.date(2026, 11, 3)), entry(id="test/2", value=35))
     coming = SiteLaw(beginning, "x", "Asia/Shanghai", 3)
-    assert coming.stamp("other", ENDS, ENDS + 2 * DAY, None)[0] == Floor(days=40, rules=("test/1",))
-    assert coming.stamp("other", ENDS, ENDS, None)[0] == Floor(days=35, rules=("test/2",))
+    assert coming.stamp(Situation("other"), ENDS, ENDS + 2 * DAY, None)[0] == Floor(days=40, rules=("test/1",))
+    assert coming.stamp(Situation("other"), ENDS, ENDS, None)[0] == Floor(days=35, rules=("test/2",))
 
 
 def test_i1_a_label_of_1970_gets_the_law_and_the_time_of_today(jilin: SiteLaw) -> None:
     today = local(2026, 11, 22, 12)
-    assert jilin.stamp("other", 100 * SECOND, 160 * SECOND, today) == (
+    assert jilin.stamp(Situation("other"), 100 * SECOND, 160 * SECOND, today) == (
         Floor(days=15, rules=("jilin-236/21-2",)),
         keep_until_us(today, 15, SHANGHAI),
     )
 
 
 def test_a_duty_to_delete_is_due_after_floor_and_grace(jilin: SiteLaw) -> None:
-    due = jilin.erase_due("listed", end_us=ENDS, keep_until=local(2026, 12, 2), floor_days=30, at_us=ENDS)
+    due = jilin.erase_due(Situation("listed"), end_us=ENDS, keep_until=local(2026, 12, 2), floor_days=30, at_us=ENDS)
     assert due == (local(2026, 12, 5), "order-799/17-delete")
 
 
@@ -67,16 +73,18 @@ def test_a_duty_to_delete_is_due_after_floor_and_grace(jilin: SiteLaw) -> None:
 def test_i1_it_is_never_due_before_the_date_the_segment_is_kept_to(
     jilin: SiteLaw, keep_until: int, floor_days: int, due: int
 ) -> None:
-    found = jilin.erase_due("listed", end_us=ENDS, keep_until=keep_until, floor_days=floor_days, at_us=ENDS)
+    found = jilin.erase_due(Situation("listed"), end_us=ENDS, keep_until=keep_until, floor_days=floor_days, at_us=ENDS)
     assert found is not None
     assert found[0] == due
 
 
 def test_where_no_article_demands_deletion_nothing_is_ever_due(jilin: SiteLaw) -> None:
-    assert jilin.erase_due("other", end_us=ENDS, keep_until=ENDS + 16 * DAY, floor_days=15, at_us=ENDS) is None
+    assert (
+        jilin.erase_due(Situation("other"), end_us=ENDS, keep_until=ENDS + 16 * DAY, floor_days=15, at_us=ENDS) is None
+    )
 
 
 def test_the_clocks_of_an_outage_come_with_their_source(jilin: SiteLaw) -> None:
-    found = jilin.deadlines("listed", ENDS, 1800.0, None)
+    found = jilin.deadlines(Situation("listed"), ENDS, 1800.0, None)
     assert (found.report_within_us, found.report_basis) == (HOUR // 2, "the maintenance contract")
     assert (found.attend_within_us, found.attend_basis) == (2 * HOUR, "edged's own target")
