@@ -108,7 +108,9 @@ class LoopDisk:
 
     # --- there and gone -----------------------------------------------------------------------------------------------
 
-    def mount(self) -> None:
+    def mount(self, at: Path | None = None) -> None:
+        """Where it belongs, or `at` another folder, which is its place from then on."""
+        self.path = at or self.path
         _run("mount", "-o", "loop", str(self.image), str(self.path))
         self._mounted = True
 

@@ -1,12 +1,16 @@
 """A real box on loop devices with a simulated fleet: configured, filled, and judged."""
 
+import argparse
 import json
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from edged.archive.layout import utc
+from edged.cli.client import DaemonAbsent, ask
 from edged.model import SegmentSealed
 from simulators.camera import Camera
 from simulators.fleet import Fleet
@@ -52,23 +56,47 @@ class DiskBox(Box):
         text = self.config.read_text().replace('reserve = "1MiB"', f'reserve = "{RESERVE // MIB}MiB"', 1)
         self.config.write_text(text)
 
+    def hold(self, camera: str) -> None:
+        """Everything of a camera, open-ended."""
+        words = ("--from", "2020-01-01T00:00:00Z", "--case", "case-1", "--authority", "authority-1")
+        self.edged("holds", "place", camera, *words, "--document", "letter-1")
+
+    def held_files(self, volume: str = "v1") -> list[Path]:
+        """The second names of what is held."""
+        return sorted(self.paths[volume].glob("held/*/**/*.mp4"))
+
     # --- what it says -----------------------------------------------------------------------------------------------
 
+    def ask(self, path: str) -> Any:
+        """What the API answers, without a process for each question; {} while nobody does."""
+        try:
+            return ask(argparse.Namespace(socket=str(self.run_dir / "api.sock")), "GET", path)
+        except DaemonAbsent:
+            return {}
+
     def health(self) -> Any:
-        return self.edged("status", expect=(0, 1))
+        return self.ask("/v1/status")
+
+    def told_to_people(self, *words: str) -> str:
+        """What `edged` prints without --json."""
+        socket = ("--socket", str(self.run_dir / "api.sock"))
+        done = subprocess.run(
+            [sys.executable, "-m", "edged", *words, *socket], capture_output=True, text=True, check=False
+        )
+        return done.stdout
 
     def volume_health(self, volume: str = "v1") -> Any:
         return next(one for one in self.health()["volumes"] if one["volume"] == volume)
 
     def recorded(self) -> set[str]:
-        return set(self.recording())
+        return {one["camera"] for one in self.ask("/v1/cameras").get("cameras", ()) if one.get("recording")}
 
     def outage_of(self, camera: str) -> Any:
         """The open outage of a camera, or None."""
-        return next((one for one in self.edged("outages", expect=(0, 1))["outages"] if one["camera"] == camera), None)
+        return next((one for one in self.ask("/v1/outages")["outages"] if one["camera"] == camera), None)
 
     def state_of(self, camera: str) -> tuple[str, str]:
-        told = next(one for one in self.cameras() if one["camera"] == camera)
+        told = next(one for one in self.ask("/v1/cameras")["cameras"] if one["camera"] == camera)
         return told["state"], told["cause"]
 
     def gaps(self, camera: str) -> list[Any]:
@@ -112,6 +140,12 @@ def check_whole(box: DiskBox, camera: Camera, volume: str) -> None:
     report = check_gapless(box.stored(camera, volume))
     assert report.ok, f"{camera.name}: {report}"
     assert (report.first, report.last) == (session["first"], session["last"]), camera.name
+
+
+def all_held(box: DiskBox, camera: Camera) -> bool:
+    """I2: whether every sealed segment of the held camera has its second name, of the same file."""
+    sealed = {file.stat().st_ino for file in (box.volume / "segments" / camera.name).glob("*/*.mp4")}
+    return bool(sealed) and sealed <= {file.stat().st_ino for file in box.held_files()}
 
 
 def check_disks_and_index(box: DiskBox, before: Iterable[SegmentSealed] = ()) -> None:
