@@ -62,7 +62,8 @@ class MediaTime:
         if lead > max(least, 4 * usual):
             self.silence = lead - usual
         # A camera that went slow is believed step by step; one that was silent for once is not slow.
-        self.duration = min(lead, 4 * usual if self.silence else REORDER)
+        # Never more than REORDER: a segment's last frame must not last into a future that may not come.
+        self.duration = min(lead, REORDER, 4 * usual if self.silence else REORDER)
         self.peak = self.time
         return True
 
