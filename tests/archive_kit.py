@@ -7,7 +7,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from edged.archive.database import transact
-from edged.archive.indexing import floor_no
+from edged.archive.indexing import Stamped, floor_no
 from edged.archive.journal import encode
 from edged.archive.layout import journal_path, segment_path
 from edged.archive.volumes import Volume, open_volumes
@@ -29,9 +29,9 @@ T0 = 1_790_000_000_000_000  # 2026-09-21 14:13:20 UTC
 FLOOR = Floor(days=30, rules=("art-x",))
 
 
-def stamp(camera: str, end_us: int) -> tuple[Floor, int]:
+def stamp(fact: SegmentSealed) -> Stamped:
     """A floor of 30 days with a date that keeps it generously."""
-    return FLOOR, end_us + 32 * DAY
+    return Stamped(FLOOR, fact.end_us + 32 * DAY)
 
 
 def sealed(camera: str = "cam-1", start_us: int = T0, length_us: int = MINUTE, **changes: object) -> SegmentSealed:

@@ -9,9 +9,11 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from edged.archive import compared
+from edged.archive.late import note_late
 from edged.archive.layout import segment_path
 from edged.archive.roster import camera_no
 from edged.archive.schema import SEALED, STREAM_NO
@@ -21,9 +23,17 @@ from edged.base.files import canonical_json
 from edged.base.spans import Span, union
 from edged.model import Fact, Floor, Loss, RecorderStart, RecorderStop, SegmentSealed, StreamDown, StreamKind, StreamUp
 
-# What keeps a segment: (camera id, end_us) -> its floor and the first instant at which it may go. Called on the
-# database's thread, for cameras the roster may not know too.
-Stamp = Callable[[str, int], tuple[Floor, int]]
+
+class Stamped(NamedTuple):
+    """What keeps a segment: its floor, the first instant at which it may go, and whether it came late."""
+
+    floor: Floor
+    keep_until_us: int
+    late: bool = False
+
+
+# Called on the database's thread, for cameras the roster may not know too.
+Stamp = Callable[[SegmentSealed], Stamped]
 
 _SEGMENT = (
     "INSERT INTO segment (camera, stream, start_us, run, seq, end_us, keep_until_us, floor, volume, bytes, frames,"
@@ -51,12 +61,14 @@ _LONGEST = (
 
 @dataclass(slots=True)
 class Indexed:
-    """What one batch brought. `doubled` segments were in the index already; `conflicting` ones with another hash."""
+    """What one batch brought. `doubled` segments were in the index already; `conflicting` ones with another hash;
+    `late` ones came long after they were recorded (see archive.late)."""
 
     segments: int = 0
     facts: int = 0
     doubled: int = 0
     conflicting: int = 0
+    late: int = 0
 
 
 def index_facts(
@@ -89,6 +101,7 @@ class _Batch:
         self._spans: dict[tuple[int, int], list[Span]] = {}
         self._days: dict[tuple[int, int, int], list[int]] = {}
         self._hours: set[tuple[int, int, int]] = set()
+        self._late: dict[str, list[Span]] = {}
         self._folders: set[tuple[str, StreamKind, int]] = set()
         self._longest = {LONGEST_SEGMENT: 0, LONGEST_LOSS: 0}
         self._done = Indexed()
@@ -109,6 +122,8 @@ class _Batch:
         self._connection.executemany(_CAMERA_DAY, [(*key, *sums) for key, sums in self._days.items()])
         self._connection.executemany(_LONGEST, [(key, str(value)) for key, value in self._longest.items() if value])
         self._connection.executemany(_HOUR_DUE, sorted(self._hours))
+        if self._late:
+            note_late(self._connection, self._late)
         folders = (segment_path(camera, stream, day * DAY, 0, 0).parent for camera, stream, day in self._folders)
         compared.forget(self._connection, self._volume, folders)
         return self._done
@@ -124,7 +139,7 @@ class _Batch:
 
     def _segment(self, fact: SegmentSealed) -> None:
         camera, stream = self._cameras[fact.camera], STREAM_NO[fact.stream]
-        floor, keep_until_us = self._stamp(fact.camera, fact.end_us)
+        stamped = self._stamp(fact)
         key = (camera, stream, fact.start_us, fact.run, fact.seq)
         sha256 = bytes.fromhex(fact.sha256)
         cursor = self._connection.execute(
@@ -132,8 +147,8 @@ class _Batch:
             (
                 *key,
                 fact.end_us,
-                keep_until_us,
-                self._floor(floor),
+                stamped.keep_until_us,
+                self._floor(stamped.floor),
                 self._volume,
                 fact.bytes,
                 fact.frames,
@@ -156,6 +171,9 @@ class _Batch:
             self._done.conflicting += known["sha256"] != sha256
             return
         self._done.segments += 1
+        if stamped.late:
+            self._done.late += 1
+            self._late.setdefault(fact.camera, []).append(Span(fact.start_us, fact.end_us))
         self._folders.add((fact.camera, fact.stream, fact.start_us // DAY))
         self._hours.update((camera, stream, at // HOUR) for at in (fact.start_us, fact.end_us - 1))
         self._spans.setdefault((camera, stream), []).append(Span(fact.start_us, fact.end_us))

@@ -22,6 +22,7 @@ import aiofiles
 from edged.archive.database import Database, IndexFull
 from edged.archive.indexing import Indexed, Stamp, index_facts
 from edged.archive.journal import BadLine, decode
+from edged.archive.late import tell_late
 from edged.archive.layout import JOURNAL
 from edged.archive.volumes import Volume, prove
 from edged.base.clock import Clock
@@ -79,6 +80,7 @@ class Intake:
         self._on_progress = on_progress
         self._followed: dict[str, _Followed] = {}
         self.indexed_segments = 0
+        self._late = True  # what an earlier controller noted may not have been told
         self.bad_lines = 0
         self.stopped: dict[str, str] = {volume.id: volume.fenced for volume in volumes if volume.fenced}
 
@@ -125,6 +127,9 @@ class Intake:
                         if not read:
                             break
                         lines += read
+                if self._late:
+                    await self._database.write(tell_late, self._clock.wall_us())
+                    self._late = False
             except (_Stopped, OSError, IndexFull) as error:
                 reason = f"cannot be read ({error.strerror})" if isinstance(error, OSError) else str(error)
                 if self.stopped.get(name) != reason:
@@ -148,6 +153,7 @@ class Intake:
         )
         offsets[tail.file] = reached
         self.indexed_segments += done.segments
+        self._late |= done.late > 0
         self.bad_lines += bad
         if bad:
             log.warning("volume %s: %d journal lines cannot be understood and were skipped", volume.id, bad)

@@ -37,6 +37,7 @@ class LedgerKind(StrEnum):
     SEGMENT_SPARED = "segment_spared"
     FOOTAGE_MISSING = "footage_missing"
     FOOTAGE_FOUND = "footage_found"
+    FOOTAGE_LATE = "footage_late"
     FLOOR_RAISED = "floor_raised"
     HOLD_PLACED = "hold_placed"
     HOLD_EXTENDED = "hold_extended"
@@ -107,7 +108,7 @@ def deletion_topic(camera: str, stream: str, hour: int) -> str:
 
 
 def camera_topic(camera: str) -> str:
-    """The topic of a camera's adoption, removal, and footage missing or found."""
+    """The topic of a camera's adoption, removal, and footage missing, found or late."""
     return f"camera/{camera}"
 
 
@@ -133,7 +134,8 @@ def _topic(kind: str, body: dict[str, Any]) -> str | None:
             LedgerKind.CAMERA_ADOPTED
             | LedgerKind.CAMERA_REMOVED
             | LedgerKind.FOOTAGE_MISSING
-            | LedgerKind.FOOTAGE_FOUND,
+            | LedgerKind.FOOTAGE_FOUND
+            | LedgerKind.FOOTAGE_LATE,
             {"camera": str(camera)},
         ):
             return camera_topic(camera)

@@ -39,7 +39,7 @@ CREATE TABLE camera (
     serial             TEXT,
     place              TEXT    NOT NULL CHECK (place IN ('listed', 'other')),
     designations       TEXT    NOT NULL DEFAULT '[]',  -- JSON array, sorted: key_target, guard_service, entertainment
-    keep_days          INTEGER NOT NULL DEFAULT 0,     -- the operator's own minimum, 0 for none
+    keep_days          INTEGER NOT NULL DEFAULT 0,     -- a minimum of the owner's own, 0 for none
     keep               TEXT    NOT NULL DEFAULT 'until-full' CHECK (keep IN ('until-full', 'floor')),
     volume             INTEGER REFERENCES volume (no),
     found_us           INTEGER NOT NULL,

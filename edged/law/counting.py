@@ -42,16 +42,18 @@ def erase_due_us(end_us: int, days: int, grace_days: int, tz: zoneinfo.ZoneInfo)
     return keep_until_us(end_us, days + grace_days, tz)
 
 
-def counted_end_us(end_us: int, now_us: int, retention_us: int | None) -> int:
+def counted_end_us(end_us: int, now_us: int, retention_us: int | None, recorded_us: int | None = None) -> int:
     """From which instant the floor of a segment labelled `end_us` is counted when it enters the index at `now_us`.
 
     Normally its end. But a label from before edged existed, or more than a day before the retention clock, may come
     from a wall clock that had fallen back (a dead RTC battery says 1970): counted from such a label, fresh footage
-    would be past its floor at once. It is counted from the later of both clocks then: kept longer, never shorter (I1).
-    `retention_us` is None where no retention clock has started yet.
+    would be past its floor at once. Where the monotonic clock of the same boot tells when it ended, `recorded_us` by
+    the later of both clocks, it is counted from then, and so from its label where that is right: footage may come late.
+    Else it is counted from the later of both clocks now: kept longer, never shorter (I1). `retention_us` is None where
+    no retention clock has started yet.
     """
     if end_us < EARLIEST_US or (retention_us is not None and retention_us - end_us > DAY):
-        return max(now_us, retention_us or now_us, end_us)
+        return max(end_us, max(now_us, retention_us or now_us) if recorded_us is None else recorded_us)
     return end_us
 
 

@@ -11,6 +11,9 @@ from edged.law.floor import OWN_KEEP_RULE, Consideration, FloorDecision, conside
 from edged.law.packs import Packs
 from edged.model import Floor, Situation
 
+# Footage that comes late, past its floor already, stays so long that it can be looked at.
+INSPECTION_US = DAY
+
 
 class SiteLaw:
     """What every station of one box asks. `grace_days` is how long past its floor a deletion duty may wait."""
@@ -44,16 +47,24 @@ class SiteLaw:
         on = local_date(at_us, self.tz)
         return consider(self.packs, self.jurisdiction, situation.place, on, topic, situation.designations)
 
-    def stamp(self, situation: Situation, end_us: int, now_us: int, retention_us: int | None) -> tuple[Floor, int]:
+    def stamp(
+        self,
+        situation: Situation,
+        end_us: int,
+        now_us: int,
+        retention_us: int | None,
+        recorded_us: int | None = None,
+    ) -> tuple[Floor, int]:
         """The floor of a segment that enters the index at `now_us`, and the first instant at which it may go.
 
         The larger of what was in force when it was recorded and what is in force now: a segment that is indexed late
-        must not miss a floor raised in between.
+        must not miss a floor raised in between. And never before it could be looked at for a day. `recorded_us` is as
+        in `counting.counted_end_us`.
         """
-        counted = counted_end_us(end_us, now_us, retention_us)
+        counted = counted_end_us(end_us, now_us, retention_us, recorded_us)
         known_by = max(now_us, retention_us or now_us)  # a wall clock that says 1970 knows no law
         floor = max((self.decision(situation, at).floor for at in (counted, known_by)), key=lambda floor: floor.days)
-        return floor, keep_until_us(counted, floor.days, self.tz)
+        return floor, max(keep_until_us(counted, floor.days, self.tz), known_by + INSPECTION_US)
 
     def erase_due(
         self, situation: Situation, *, end_us: int, keep_until: int, floor_days: int, at_us: int

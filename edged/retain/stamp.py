@@ -2,9 +2,12 @@
 
 import threading
 
+from edged.archive.indexing import Stamped
+from edged.archive.late import LATE_US
 from edged.base.clock import Clock
+from edged.law.counting import EARLIEST_US
 from edged.law.site import SiteLaw
-from edged.model import Floor, Situation
+from edged.model import SegmentSealed, Situation
 
 
 class Stamper:
@@ -23,14 +26,24 @@ class Stamper:
         self._situations: dict[str, Situation] = {}
         self._retention_us: int | None = None
 
-    def __call__(self, camera: str, end_us: int) -> tuple[Floor, int]:
+    def __call__(self, fact: SegmentSealed) -> Stamped:
+        now = self._clock.wall_us()
         with self._lock:
-            situation = self._situations.get(camera, self._default)
-            return self._law.stamp(situation, end_us, self._clock.wall_us(), self._retention_us)
+            situation = self._situations.get(fact.camera, self._default)
+            recorded = None if (age := self._age_us(fact)) is None else max(now, self._retention_us or now) - age
+            stamped = self._law.stamp(situation, fact.end_us, now, self._retention_us, recorded)
+        return Stamped(*stamped, late=fact.end_us >= EARLIEST_US and now - fact.end_us > LATE_US)
 
     def know(self, camera: str, situation: Situation) -> None:
         with self._lock:
             self._situations[camera] = situation
+
+    def _age_us(self, fact: SegmentSealed) -> int | None:
+        """How long ago the segment ended by the monotonic clock; None where it was recorded in another boot."""
+        if fact.boot_id != self._clock.boot_id() or not fact.start_mono_us:
+            return None
+        ended = fact.start_mono_us + fact.end_us - fact.start_us
+        return max(0, self._clock.monotonic_us() - ended)
 
     def follow(self, retention_us: int) -> None:
         with self._lock:

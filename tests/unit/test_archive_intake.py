@@ -13,6 +13,7 @@ import pytest
 from edged.archive import intake as intake_module
 from edged.archive import roster, segments
 from edged.archive.database import Database
+from edged.archive.indexing import Stamped
 from edged.archive.intake import Intake
 from edged.archive.journal import BadLine, decode, encode
 from edged.archive.volumes import Volume, open_volumes
@@ -20,7 +21,7 @@ from edged.base.clock import DAY, MINUTE, ManualClock
 from edged.base.errors import EdgedError
 from edged.base.spans import Span
 from edged.base.tasks import cancel, spawn
-from edged.model import Cause, Fact, Floor, StreamKind, StreamUp
+from edged.model import Cause, Fact, SegmentSealed, StreamKind, StreamUp
 from tests.archive_kit import (
     SHANGHAI,
     T0,
@@ -75,7 +76,7 @@ async def test_facts_become_rows_and_the_camera_day(index: Database, disk: Volum
     assert await follow(index, disk).catch_up() == 6
     row = (await index.read(segments.segments_in, "cam-1", StreamKind.MAIN, _all()))[1]
     assert (row.start_us, row.end_us, row.sha256) == (facts[1].start_us, facts[1].end_us, facts[1].sha256)
-    assert row.keep_until_us == stamp("cam-1", facts[1].end_us)[1]
+    assert row.keep_until_us == stamp(facts[1]).keep_until_us
     assert (row.volume, row.codec, row.width, row.height, row.frames) == (disk.no, "avc1.64001f", 640, 360, 25)
     assert await rows(index, "SELECT days, rules FROM floor") == [(30, '["art-x"]')]
     assert await rows(index, "SELECT kind, at_us, cause, detail FROM fact ORDER BY at_us") == [
@@ -291,9 +292,9 @@ async def test_a_fenced_volume_is_left_alone_and_named(index: Database, disk: Vo
 async def test_rows_and_offset_are_one_transaction(index: Database, disk: Volume) -> None:
     """I7: where the rows cannot be entered, the offset stays, and nothing of the batch is there."""
 
-    def short(camera: str, end_us: int) -> tuple[Floor, int]:
-        floor, keep = stamp(camera, end_us)
-        return (floor, keep) if end_us < T0 + 3 * MINUTE else (floor, end_us)
+    def short(fact: SegmentSealed) -> Stamped:
+        good = stamp(fact)
+        return good if fact.end_us < T0 + 3 * MINUTE else good._replace(keep_until_us=fact.end_us)
 
     write_journal(disk.path, row_of_segments(4))
     with pytest.raises(ExceptionGroup) as broken:
