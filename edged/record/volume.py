@@ -8,7 +8,9 @@ name, sync the folder, append the journal line, sync the journal. A crash betwee
 """
 
 import contextlib
+import errno
 import logging
+import os
 import queue
 import threading
 from collections import deque
@@ -36,6 +38,11 @@ QUEUE_BYTES = 64 * 1024 * 1024  # at least
 # the same instant, and a queue of a fixed size then calls a healthy disk too slow.
 QUEUE_BYTES_PER_STREAM = 4 * 1024 * 1024
 STUCK_US = 10 * SECOND  # a call to the disk that takes longer than this is reported while it lasts
+# A disk that was full is opened again with so much room: what recovery gives back, or a line's worth in a block that is
+# not quite full, would have every camera called again to be let go at its next fragment.
+ROOM_TO_RETURN = 4 * 1024 * 1024
+_LOOK_FOR_ROOM_SECONDS = 1.0
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 _FACTS_KEPT = 10_000  # facts that wait for a fenced volume
 _NOT_OPENED = "the disk has not answered yet"
 _BATCH = 64  # items between two syncs of the journal
@@ -100,6 +107,7 @@ class VolumeWriter:
         self._done = 0  # bytes, by the thread
         self._written = 0
         self._reason = _NOT_OPENED  # why the volume is fenced, "" where it is not
+        self._full = False  # it was fenced because it has no room
         self.recovering = True  # what a crash left has not been put in order yet
         self._busy_since_us: int | None = None
         self._root = Path(volume.path)
@@ -191,7 +199,8 @@ class VolumeWriter:
                 # A bug here must not end the writing for good while the process seems alive.
                 log.exception("volume %s: the writer failed", self.volume.id)
                 self._fence(OSError("the writer failed, see the log"))
-            if self._stopping.wait(backoff.next_wait()):
+            wait = backoff.next_wait()
+            if self._stopping.wait(min(wait, _LOOK_FOR_ROOM_SECONDS) if self._full else wait):
                 return
             self._discard_queue()
 
@@ -199,6 +208,8 @@ class VolumeWriter:
         self._busy_since_us = self._clock.monotonic_us()
         self._identity.check()
         self._discard_queue()
+        if self._full and _room(self._root) < ROOM_TO_RETURN:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         while self._waiting:
             self._journal.append(self._waiting[0], self._clock.wall_us())
             self._waiting.popleft()
@@ -207,6 +218,7 @@ class VolumeWriter:
         if self._reason:
             log.info("volume %s: ready", self.volume.id)
         self._reason = ""
+        self._full = False
         self.recovering = True
         if self._stopping.is_set():
             self._items.put(_Stop())  # the first one may have been discarded
@@ -217,6 +229,7 @@ class VolumeWriter:
         if reason != self._reason:
             log.error("volume %s is fenced: %s", self.volume.id, reason)
         self._reason = reason
+        self._full = isinstance(error, OSError) and error.errno in _FULL
         self._busy_since_us = None
         for file in self._open:
             with contextlib.suppress(OSError):
@@ -342,3 +355,9 @@ class VolumeWriter:
                 )
             )
         self._journal.close()
+
+
+def _room(folder: Path) -> int:
+    """The bytes an ordinary process may still fill. Raises OSError."""
+    stat = os.statvfs(folder)
+    return stat.f_bavail * stat.f_frsize
