@@ -208,7 +208,7 @@ class VolumeWriter:
         self._busy_since_us = self._clock.monotonic_us()
         self._identity.check()
         self._discard_queue()
-        if self._full and _room(self._root) < ROOM_TO_RETURN:
+        if self._full and not _has_room(self._root):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         while self._waiting:
             self._journal.append(self._waiting[0], self._clock.wall_us())
@@ -357,7 +357,7 @@ class VolumeWriter:
         self._journal.close()
 
 
-def _room(folder: Path) -> int:
-    """The bytes an ordinary process may still fill. Raises OSError."""
+def _has_room(folder: Path) -> bool:
+    """Whether an ordinary process may fill ROOM_TO_RETURN, or an eighth of a very small disk. Raises OSError."""
     stat = os.statvfs(folder)
-    return stat.f_bavail * stat.f_frsize
+    return stat.f_bavail * stat.f_frsize >= min(ROOM_TO_RETURN, stat.f_blocks * stat.f_frsize // 8)
