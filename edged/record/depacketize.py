@@ -94,6 +94,15 @@ class Depacketizer(ABC):
         self.packets += 1
         if at >= stop:
             return  # padding alone, sent to keep a path open: it has a number, and no part in any picture
+        self.payload(data, at, stop, stamp, kind & 0x80, wall_us, mono_us)
+
+    def payload(
+        self, data: memoryview, at: int, stop: int, stamp: int, marker: int, wall_us: int, mono_us: int
+    ) -> None:
+        """Take the payload ``data[at:stop]``, which is not empty, of a packet whose number is accounted for.
+
+        `stamp` as the attribute of that name; `marker` is not 0 on the picture's last packet. Raises BadStream.
+        """
         if stamp != self.stamp:
             if self.stamp != NONE:
                 if self._picture and not self._torn:
@@ -105,7 +114,7 @@ class Depacketizer(ABC):
         self._take(data, at, stop)
         if self.buffer.fill - self.unit_start > UNIT_LIMIT:
             raise BadStream(f"the camera sent a picture of more than {UNIT_LIMIT} bytes")
-        if kind & 0x80 and self._picture:
+        if marker and self._picture:
             # A marker behind parameter sets alone (seen from several makers) does not end the picture's unit.
             self._end_unit()
 

@@ -11,8 +11,9 @@ from edged.record.depacketize import UNIT_LIMIT
 from edged.record.errors import BadStream
 from edged.record.h264 import describe
 from edged.record.rtp import MAX_DROPOUT, sender_report, signed_ticks, steps_between, ticks_to_us, us_to_ticks
+from edged.record.sdp import Codec
 from simulators.packets import read_mark
-from tests.record_film import SECOND, START_US, Receiver, film, packet, show
+from tests.record_film import SECOND, START_US, TYPE, Receiver, film, packet, show
 
 SLICE, KEY = b"\x61", b"\x65"
 
@@ -87,6 +88,43 @@ def test_any_payloads_leave_whole_nal_units(payloads: list[bytes], data: st.Data
         pass
     for unit in receiver.units:
         assert all(unit.nals()), "no NAL unit is empty or torn"
+
+
+_PAYLOADS = {
+    Codec.H264: [b"\x7c\x85", b"\x7c\x05", b"\x7c\x45", b"\x5c\x81", b"\x5c\x01", b"\x06\x05", b"\x61\x9a", b"\x41"],
+    Codec.H265: [b"\x62\x01\x93", b"\x62\x01\x13", b"\x62\x01\x53", b"\x4e\x01\x05", b"\x02\x01", b"\x62\x01"],
+}
+
+
+@pytest.mark.parametrize("codec", _PAYLOADS, ids=str)
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_the_short_ways_and_the_thorough_one_come_to_the_same(codec: Codec, data: st.DataObject) -> None:
+    """The reader takes most packets without parsing them: whatever came before, that must not show."""
+    steps = st.sampled_from([1, 1, 1, 1, 1, 0, 2, -1, 5000])
+    payloads = st.sampled_from([b"", b"\x06", *_PAYLOADS[codec]])
+    number, stamp, ssrc = 65_530, 0, 7
+    packets = []
+    for _ in range(data.draw(st.integers(1, 40))):
+        number += data.draw(steps)
+        stamp += data.draw(st.sampled_from([0, 0, 0, 3600]))
+        ssrc = data.draw(st.sampled_from([ssrc, ssrc, ssrc, ssrc, 8]))
+        payload = data.draw(payloads)
+        payload += data.draw(st.sampled_from([b"", b"xyz" * 9])) if len(payload) > 1 else b""
+        kind = data.draw(st.sampled_from([TYPE, TYPE, TYPE, TYPE, TYPE, 97]))
+        marker, channel = data.draw(st.booleans()), data.draw(st.sampled_from([0, 0, 0, 0, 1]))
+        packets.append(
+            packet(payload, number=number, stamp=stamp, marker=marker, channel=channel, kind=kind, ssrc=ssrc)
+        )
+    short, thorough = Receiver(codec=codec), Receiver(codec=codec)
+    short.feed(b"".join(packets))
+    for one in packets:
+        if one[1] == 0:
+            thorough.video.packet(memoryview(one), 4, len(one), START_US, START_US)
+    assert short.units == thorough.units
+    for fact in ("packets", "lost", "torn_units", "next_number", "stamp", "open_at", "unit_start"):
+        assert getattr(short.video, fact) == getattr(thorough.video, fact), fact
+    assert short.buffer.view[: short.buffer.fill] == thorough.buffer.view[: thorough.buffer.fill]
 
 
 def test_sei_and_unknown_types_are_never_dropped() -> None:
