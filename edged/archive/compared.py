@@ -8,7 +8,7 @@ reads the folder. Indexing a segment into a folder forgets it (archive/indexing.
 import os
 import sqlite3
 from collections.abc import Iterable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 from edged.base.clock import DAY, SECOND
@@ -18,16 +18,20 @@ FRESH_US = 30 * DAY
 RACY_US = 2 * SECOND
 
 
-class Equal(NamedTuple):
-    """A folder that was read and found equal: `changed_ns` is its date from before it was read, `segments` how many
-    rows it was compared with, those whose start lies in [start_us, end_us)."""
+class FolderKey(NamedTuple):
+    """Which folder of a volume: a camera's stream on one UTC day, counted from 1970."""
 
-    folder: PurePosixPath  # below the volume
-    changed_ns: int
     camera: str
     stream_no: int
-    start_us: int
-    end_us: int
+    day: int
+
+
+class Equal(NamedTuple):
+    """A folder that was read and found equal: `changed_ns` is its date from before it was read, `segments` how many
+    rows it was compared with."""
+
+    folder: FolderKey
+    changed_ns: int
     segments: int
     compared_us: int
 
@@ -45,33 +49,35 @@ def settled(changed_ns: int, now_us: int) -> bool:
     return changed_ns // 1000 < now_us - RACY_US
 
 
-def remembered(connection: sqlite3.Connection, volume_no: int, now_us: int) -> dict[str, int]:
-    """By folder the date at which it was equal. Old comparisons, and those from the future, are not believed."""
+def remembered(connection: sqlite3.Connection, volume_no: int, now_us: int) -> dict[FolderKey, int]:
+    """The dates at which folders were equal. Old comparisons, and those from the future, are not believed."""
     rows = connection.execute(
-        "SELECT folder, changed_ns FROM compared WHERE volume = ? AND compared_us > ? AND compared_us <= ?",
+        "SELECT camera, stream, day, changed_ns FROM compared"
+        " WHERE volume = ? AND compared_us > ? AND compared_us <= ?",
         (volume_no, now_us - FRESH_US, now_us),
     )
-    return dict(rows.fetchall())
+    return {FolderKey(*key): changed_ns for *key, changed_ns in rows}
 
 
 def remember(connection: sqlite3.Connection, volume_no: int, found: Iterable[Equal]) -> None:
     """Remember folders as equal, but for those into which something was indexed since they were read."""
-    for one in found:
-        (segments,) = connection.execute(
+    for folder, changed_ns, segments, compared_us in found:
+        (indexed,) = connection.execute(
             "SELECT count(*) FROM segment WHERE camera = (SELECT no FROM camera WHERE id = ?) AND stream = ?"
             " AND start_us >= ? AND start_us < ? AND volume = ?",
-            (one.camera, one.stream_no, one.start_us, one.end_us, volume_no),
+            (folder.camera, folder.stream_no, folder.day * DAY, (folder.day + 1) * DAY, volume_no),
         ).fetchone()
-        if segments == one.segments:
+        if indexed == segments:
             connection.execute(
-                "INSERT INTO compared VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET changed_ns = excluded.changed_ns,"
-                " compared_us = excluded.compared_us",
-                (volume_no, str(one.folder), one.changed_ns, one.compared_us),
+                "INSERT INTO compared VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+                " changed_ns = excluded.changed_ns, compared_us = excluded.compared_us",
+                (volume_no, *folder, changed_ns, compared_us),
             )
 
 
-def forget(connection: sqlite3.Connection, volume_no: int, folders: Iterable[PurePosixPath]) -> None:
+def forget(connection: sqlite3.Connection, volume_no: int, folders: Iterable[FolderKey]) -> None:
     """Something was indexed into these folders: they are read at the next comparison."""
     connection.executemany(
-        "DELETE FROM compared WHERE volume = ? AND folder = ?", [(volume_no, str(folder)) for folder in folders]
+        "DELETE FROM compared WHERE volume = ? AND camera = ? AND stream = ? AND day = ?",
+        [(volume_no, *folder) for folder in folders],
     )

@@ -14,14 +14,13 @@ from zoneinfo import ZoneInfo
 
 from edged.archive import compared
 from edged.archive.late import note_late
-from edged.archive.layout import segment_path
 from edged.archive.roster import camera_no
 from edged.archive.schema import SEALED, STREAM_NO
 from edged.archive.segments import LONGEST_LOSS, LONGEST_SEGMENT, local_day
 from edged.base.clock import DAY, HOUR
 from edged.base.files import canonical_json
 from edged.base.spans import Span, union
-from edged.model import Fact, Floor, Loss, RecorderStart, RecorderStop, SegmentSealed, StreamDown, StreamKind, StreamUp
+from edged.model import Fact, Floor, Loss, RecorderStart, RecorderStop, SegmentSealed, StreamDown, StreamUp
 
 
 class Stamped(NamedTuple):
@@ -102,7 +101,7 @@ class _Batch:
         self._days: dict[tuple[int, int, int], list[int]] = {}
         self._hours: set[tuple[int, int, int]] = set()
         self._late: dict[str, list[Span]] = {}
-        self._folders: set[tuple[str, StreamKind, int]] = set()
+        self._folders: set[compared.FolderKey] = set()
         self._longest = {LONGEST_SEGMENT: 0, LONGEST_LOSS: 0}
         self._done = Indexed()
 
@@ -124,8 +123,7 @@ class _Batch:
         self._connection.executemany(_HOUR_DUE, sorted(self._hours))
         if self._late:
             note_late(self._connection, self._late)
-        folders = (segment_path(camera, stream, day * DAY, 0, 0).parent for camera, stream, day in self._folders)
-        compared.forget(self._connection, self._volume, folders)
+        compared.forget(self._connection, self._volume, self._folders)
         return self._done
 
     def _find_cameras(self, facts: list[Fact]) -> None:
@@ -174,7 +172,7 @@ class _Batch:
         if stamped.late:
             self._done.late += 1
             self._late.setdefault(fact.camera, []).append(Span(fact.start_us, fact.end_us))
-        self._folders.add((fact.camera, fact.stream, fact.start_us // DAY))
+        self._folders.add(compared.FolderKey(fact.camera, stream, fact.start_us // DAY))
         self._hours.update((camera, stream, at // HOUR) for at in (fact.start_us, fact.end_us - 1))
         self._spans.setdefault((camera, stream), []).append(Span(fact.start_us, fact.end_us))
         self._longest[LONGEST_SEGMENT] = max(self._longest[LONGEST_SEGMENT], fact.end_us - fact.start_us)

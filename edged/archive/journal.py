@@ -8,6 +8,7 @@ import dataclasses
 import json
 import re
 import typing
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from edged.base.errors import OwnerMustAct
@@ -64,33 +65,50 @@ def decode(line: bytes) -> Fact:
             fields["stream"] = StreamKind(fields["stream"])
         if "cause" in fields:
             fields["cause"] = Cause(fields["cause"])
-        wanted = _WANTED[kind]
-        fields = {name: value for name, value in fields.items() if name in wanted}
-        _check(fields, wanted)
-        return kind(**fields)
+        return kind(**_checked(fields, _SHAPES[kind]))
     except (ValueError, KeyError, TypeError) as error:
         raise BadLine(f"journal line of {len(line)} bytes is not a fact ({type(error).__name__})") from error
 
 
-def _types(kind: type[Fact]) -> dict[str, frozenset[type]]:
-    return {name: frozenset(typing.get_args(hint) or (hint,)) for name, hint in typing.get_type_hints(kind).items()}
+class _Field(typing.NamedTuple):
+    name: str
+    types: frozenset[type]
+    limit: int | None  # of an integer that must not be negative
 
 
-_WANTED = {kind: _types(kind) for kind in _KINDS.values()}
+def _shape(kind: type[Fact]) -> tuple[_Field, ...]:
+    return tuple(
+        _Field(name, frozenset(typing.get_args(hint) or (hint,)), _limit(name))
+        for name, hint in typing.get_type_hints(kind).items()
+    )
 
 
-def _check(fields: dict[str, Any], wanted: dict[str, frozenset[type]]) -> None:
-    """Refuse what the index could not store: one bad line must not hold up the journal behind it."""
-    for name, value in fields.items():
-        if type(value) not in wanted[name]:
+def _limit(name: str) -> int | None:
+    if name == "rtcp_offset_us":
+        return None
+    return _LATEST_US if name.endswith("_us") else _COUNT_LIMIT
+
+
+_SHAPES = {kind: _shape(kind) for kind in _KINDS.values()}
+
+
+def _checked(told: Mapping[str, Any], shape: Iterable[_Field]) -> dict[str, Any]:
+    """The known fields of `told`; refuses what the index could not store: one bad line must not hold up the journal
+    behind it."""
+    fields: dict[str, Any] = {}
+    for name, types, limit in shape:
+        if name not in told:
+            continue
+        value = fields[name] = told[name]
+        kind = type(value)
+        if kind not in types:
             raise TypeError(name)
-        if type(value) is int and name != "rtcp_offset_us":
-            limit = _LATEST_US if name.endswith("_us") else _COUNT_LIMIT
-            if not 0 <= value <= limit:
-                raise ValueError(name)
+        if kind is int and limit is not None and not 0 <= value <= limit:
+            raise ValueError(name)
     if "end_us" in fields and fields["end_us"] < fields["start_us"]:
         raise ValueError("end_us")
     if "camera" in fields and not _CAMERA.fullmatch(fields["camera"]):
         raise ValueError("camera")
     if "sha256" in fields and not _SHA256.fullmatch(fields["sha256"]):
         raise ValueError("sha256")
+    return fields

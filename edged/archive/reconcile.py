@@ -82,6 +82,10 @@ class _Day(NamedTuple):
     def folder(self) -> PurePosixPath:
         return segment_path(self.camera, self.stream, self.day * DAY, 0, 0).parent
 
+    @property
+    def key(self) -> compared.FolderKey:
+        return compared.FolderKey(self.camera, STREAM_NO[self.stream], self.day)
+
 
 class _Known(NamedTuple):
     start_us: int
@@ -174,7 +178,7 @@ async def _volume(
         unknown = names - rows.keys()
         strays += [day.folder / name for name in sorted(unknown) if _settled(day, name, before_us)]
         if not (gone or back or unknown) and compared.settled(changed_ns, clock.wall_us()):
-            equal.append(_equal(day, changed_ns, len(rows), clock.wall_us()))
+            equal.append(compared.Equal(day.key, changed_ns, len(rows), clock.wall_us()))
         if len(equal) >= REMEMBERED_AT_ONCE:
             await database.write(compared.remember, volume.no, equal)
             equal.clear()
@@ -183,11 +187,6 @@ async def _volume(
     if equal:
         await database.write(compared.remember, volume.no, equal)
     return strays
-
-
-def _equal(day: _Day, changed_ns: int, segments: int, now_us: int) -> compared.Equal:
-    span = day.day * DAY, (day.day + 1) * DAY
-    return compared.Equal(day.folder, changed_ns, day.camera, STREAM_NO[day.stream], *span, segments, now_us)
 
 
 def _must_be(reason: str) -> None:
@@ -218,12 +217,12 @@ def _list_days(volume: Volume) -> tuple[set[_Day], list[PurePosixPath]]:
     return days, odd
 
 
-def _changed(volume: Volume, days: list[_Day], remembered: Mapping[str, int]) -> list[_Day]:
+def _changed(volume: Volume, days: list[_Day], remembered: Mapping[compared.FolderKey, int]) -> list[_Day]:
     """The days whose folders have to be read."""
 
     def known(day: _Day) -> bool:
         try:
-            return compared.date_of(volume.path / day.folder) == remembered.get(str(day.folder))
+            return compared.date_of(volume.path / day.folder) == remembered.get(day.key)
         except OSError:
             return False  # to be read, and said to be unreadable
 

@@ -7,9 +7,11 @@ afterwards takes the row away, in the transaction that indexes it.
 COMPARED = """
 CREATE TABLE compared (
     volume      INTEGER NOT NULL REFERENCES volume (no),
-    folder      TEXT    NOT NULL,                -- below the volume
+    camera      TEXT    NOT NULL,                -- as the folder names it, known or not
+    stream      INTEGER NOT NULL,
+    day         INTEGER NOT NULL,                -- UTC, since 1970
     changed_ns  INTEGER NOT NULL,                -- the folder's own modification time
     compared_us INTEGER NOT NULL,
-    PRIMARY KEY (volume, folder)
+    PRIMARY KEY (volume, camera, stream, day)
 ) STRICT, WITHOUT ROWID;
 """

@@ -27,12 +27,19 @@ def keep_until_us(end_us: int, days: int, tz: zoneinfo.ZoneInfo) -> int:
     zone changes its offset in between, the later of the possible midnights counts, and never less than `days` times
     24 hours: an hour lost to summer time must not shorten a minimum.
     """
+    return max(free_from_us(local_date(end_us, tz), days, tz), end_us + days * DAY)
+
+
+def free_from_us(last_day: dt.date, days: int, tz: zoneinfo.ZoneInfo) -> int:
+    """The midnight from which footage whose last frame falls on `last_day` may go; the later one where there are two.
+
+    Less an hour lost to summer time, which only `keep_until_us` makes good.
+    """
     if days < 1:
         raise ValueError(f"a floor has at least one day, not {days}")
-    free_on = local_date(end_us, tz) + dt.timedelta(days=days + 1)
+    free_on = last_day + dt.timedelta(days=days + 1)
     midnight = dt.datetime(free_on.year, free_on.month, free_on.day, tzinfo=tz)
-    instants = (_us(midnight.replace(fold=fold)) for fold in (0, 1))
-    return max(*instants, end_us + days * DAY)
+    return max(_us(midnight.replace(fold=fold)) for fold in (0, 1))
 
 
 def erase_due_us(end_us: int, days: int, grace_days: int, tz: zoneinfo.ZoneInfo) -> int:

@@ -252,8 +252,8 @@ def _sums(connection: sqlite3.Connection, making: Made) -> None:
             (making.disk / folder).mkdir(parents=True, exist_ok=True)
             # As if the files were there and had been compared.
             connection.execute(
-                "INSERT INTO compared VALUES (1, ?, ?, ?)",
-                (str(folder), date_of(making.disk / folder), making.end_us),
+                "INSERT INTO compared VALUES (1, ?, 0, ?, ?, ?)",
+                (camera_id(camera), day_us // DAY, date_of(making.disk / folder), making.end_us),
             )
     connection.execute("INSERT INTO meta VALUES (?, ?)", (LONGEST_SEGMENT, str(MINUTE)))
     connection.execute(
