@@ -2,8 +2,9 @@
 
 A body names each segment as [offset, length, run, number] in microseconds from the hour's start, in that order, and
 binds their content by `digest`: SHA-256 over their SHA-256 hashes, 32 bytes each, in the same order. The hashes
-themselves stand in the hour's own record. Everything else an entry says, reason, floor and date, holds for each of
-its segments. So an entry costs some forty bytes a segment, and still answers for every single one.
+themselves stand in the hour's own record. Everything else an entry says, reason and floor, holds for each of its
+segments, and each was past the date that it names, `keep_until_us`. So an entry costs some forty bytes a segment, and
+still answers for every single one.
 """
 
 import hashlib

@@ -4,6 +4,7 @@ An id is not an address: a camera that comes back under a new address, or is ado
 same row, so that its footage, holds and gaps stay together.
 """
 
+import functools
 import json
 import sqlite3
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from edged.archive.ledger import LedgerKind, append
 from edged.archive.schema import STREAM_NO
 from edged.base.errors import Refused
 from edged.base.files import canonical_json
-from edged.model import CameraState, OwnRule, Situation
+from edged.model import CameraState, Keep, OwnRule, Place, Situation
 
 Source = Literal["onvif", "static", "journal"]
 
@@ -124,8 +125,13 @@ def situate(connection: sqlite3.Connection, camera_id: str, situation: Situation
 
 def situation_of(row: sqlite3.Row) -> Situation:
     """What the law goes by, from the columns of a row of the roster."""
-    own = OwnRule(at_least_days=row["keep_days"], keep=row["keep"])
-    return Situation(row["place"], tuple(json.loads(row["designations"])), own)
+    return _situation(row["place"], row["designations"], row["keep_days"], row["keep"])
+
+
+@functools.lru_cache(1000)
+def _situation(place: Place, designations: str, keep_days: int, keep: Keep) -> Situation:
+    """Read once, not once a segment."""
+    return Situation(place, tuple(json.loads(designations)), OwnRule(at_least_days=keep_days, keep=keep))
 
 
 def _situated(situation: Situation) -> dict[str, Any]:

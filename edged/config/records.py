@@ -196,7 +196,7 @@ class RetentionConfig(Record):
         default=None, ge=1, le=36_500
     )  # the operator's own minimum; never below the law's
     sweep_every: Seconds = Field(default=600.0, ge=1, le=86400)
-    batch: int = Field(default=500, ge=1, le=5000)  # segments per deleting transaction
+    batch: int = Field(default=120, ge=1, le=5000)  # segments per deleting transaction
     camera_clocks: bool = True  # whether a majority of the cameras' clocks may vouch for this box's
     rule_packs: Path | None = None  # a folder of rule packs instead of the shipped ones
 

@@ -3,8 +3,8 @@
 import datetime as dt
 import zoneinfo
 
-from edged.base.clock import DAY
-from edged.law.counting import counted_end_us, erase_due_us, keep_until_us, local_date
+from edged.base.clock import DAY, MINUTE
+from edged.law.counting import counted_end_us, free_from_us, local_date
 from edged.law.deadlines import Deadlines, deadlines
 from edged.law.entry import Topic
 from edged.law.floor import OWN_KEEP_RULE, Consideration, FloorDecision, consider, resolve_floor
@@ -13,6 +13,7 @@ from edged.model import Floor, Situation
 
 # Footage that comes late, past its floor already, stays so long that it can be looked at.
 INSPECTION_US = DAY
+_MOST_KNOWN = 5000  # answers kept: more than the minutes of three days
 
 
 class SiteLaw:
@@ -24,10 +25,12 @@ class SiteLaw:
         self.tz = zoneinfo.ZoneInfo(timezone)
         self.grace_days = grace_days
         self._decisions: dict[tuple[Situation, dt.date], FloorDecision] = {}
+        self._dates: dict[int, dt.date] = {}
+        self._free: dict[tuple[dt.date, int], int] = {}
 
     def decision(self, situation: Situation, at_us: int) -> FloorDecision:
         """What applies to a camera in that situation on the local civil day of `at_us`."""
-        key = (situation, local_date(at_us, self.tz))
+        key = (situation, self._date(at_us))
         known = self._decisions.get(key)
         if known is None:
             if len(self._decisions) > 1000:
@@ -63,8 +66,9 @@ class SiteLaw:
         """
         counted = counted_end_us(end_us, now_us, retention_us, recorded_us)
         known_by = max(now_us, retention_us or now_us)  # a wall clock that says 1970 knows no law
-        floor = max((self.decision(situation, at).floor for at in (counted, known_by)), key=lambda floor: floor.days)
-        return floor, max(keep_until_us(counted, floor.days, self.tz), known_by + INSPECTION_US)
+        then, now = self.decision(situation, counted).floor, self.decision(situation, known_by).floor
+        floor = now if now.days > then.days else then
+        return floor, max(self._keep_until(counted, floor.days), known_by + INSPECTION_US)
 
     def erase_due(
         self, situation: Situation, *, end_us: int, keep_until: int, floor_days: int, at_us: int
@@ -77,9 +81,9 @@ class SiteLaw:
         dues: list[tuple[int, str]] = []
         if decision.ceiling_days is not None and decision.ceiling_rule is not None:
             days = max(decision.ceiling_days, floor_days)
-            dues.append((erase_due_us(end_us, days, self.grace_days, self.tz), decision.ceiling_rule))
+            dues.append((self._keep_until(end_us, days + self.grace_days), decision.ceiling_rule))
         if situation.own.keep == "floor":
-            dues.append((erase_due_us(end_us, floor_days, self.grace_days, self.tz), OWN_KEEP_RULE))
+            dues.append((self._keep_until(end_us, floor_days + self.grace_days), OWN_KEEP_RULE))
         if not dues:
             return None
         due, rule = min(dues, key=lambda each: each[0])  # of two at once the article, which stands first
@@ -103,3 +107,23 @@ class SiteLaw:
             contract_attend_s,
             situation.designations,
         )
+
+    def _date(self, at_us: int) -> dt.date:
+        """The civil day of `at_us`. Days begin on whole minutes, and intake asks twenty thousand times a second."""
+        minute = at_us // MINUTE
+        known = self._dates.get(minute)
+        if known is None:
+            if len(self._dates) > _MOST_KNOWN:
+                self._dates.clear()
+            known = self._dates[minute] = local_date(minute * MINUTE, self.tz)
+        return known
+
+    def _keep_until(self, end_us: int, days: int) -> int:
+        """As law.counting.keep_until_us. The days of grace are civil days as well."""
+        key = self._date(end_us), days
+        known = self._free.get(key)
+        if known is None:
+            if len(self._free) > _MOST_KNOWN:
+                self._free.clear()
+            known = self._free[key] = free_from_us(*key, self.tz)
+        return max(known, end_us + days * DAY)

@@ -30,6 +30,8 @@ from edged.retain.rows import (
 from edged.retain.timekeeping import read_state
 from edged.retain.verdict import ERASING, Ceiling, Verdict, deletable, judge
 
+# Looked at in one transaction, so that footage that stays (under a hold, within its grace) holds up nobody.
+LOOKED_AT = 500
 NEVER = -(2**62)  # before its first tick the clock stands before everything: nothing is past its floor
 
 
@@ -42,13 +44,21 @@ class Grounds:
     proven: frozenset[str]  # ids of the volumes whose identity was just shown
 
 
+Reached = dict[tuple[str, int], SegmentKey]  # by camera and stream, the last segment looked at
+
+
 @dataclass(slots=True)
 class Doomed:
-    """What one deleting transaction marked, and what it looked at and left: counts by action."""
+    """What one deleting transaction marked, and what it looked at and left: counts by action.
+
+    `more` tells that it ended at a limit; the next goes on behind `reached`.
+    """
 
     segments: list[StoredSegment] = field(default_factory=list)
     kept: Counter[str] = field(default_factory=Counter)
     examined: int = 0
+    reached: Reached = field(default_factory=dict)
+    more: bool = False
 
 
 def verdict_on(
@@ -74,9 +84,16 @@ def verdict_on(
 
 
 def doom_due(
-    connection: sqlite3.Connection, camera_id: str, stream_no: int, grounds: Grounds, limit: int, now_us: int
+    connection: sqlite3.Connection,
+    camera_id: str,
+    stream_no: int,
+    grounds: Grounds,
+    limit: int,
+    now_us: int,
+    behind: Reached | None = None,
 ) -> Doomed:
-    """Mark up to `limit` segments of one stream that a duty to delete, or the operator's wish to, has reached.
+    """Mark up to `limit` segments of one stream, `behind` what was looked at, that a duty to delete or the operator's
+    wish to has reached.
 
     Where there is neither nothing is looked at, and where there is one, nothing that is still within its grace.
     """
@@ -85,27 +102,36 @@ def doom_due(
     by_age = camera.situation.own.keep == "floor"
     if not by_age and grounds.law.decision(camera.situation, retention_us).ceiling_days is None:
         return Doomed()
-    found = past_floor(connection, camera_id, stream_no, retention_us - grounds.law.grace_days * DAY)
+    found = past_floor(
+        connection,
+        camera_id,
+        stream_no,
+        retention_us - grounds.law.grace_days * DAY,
+        behind=(behind or {}).get((camera_id, stream_no)),
+    )
     return _doom(connection, found, retention_us, grounds, limit, now_us)
 
 
 def doom_for_space(
-    connection: sqlite3.Connection, volume: str, wanted_bytes: int, grounds: Grounds, limit: int, now_us: int
+    connection: sqlite3.Connection,
+    volume: str,
+    wanted_bytes: int,
+    grounds: Grounds,
+    limit: int,
+    now_us: int,
+    behind: Reached | None = None,
 ) -> Doomed:
-    """Mark up to `limit` segments on `volume`, the oldest of all cameras first, until they make up `wanted_bytes`.
+    """Mark up to `limit` segments on `volume`, `behind` what was looked at, the oldest of all cameras first, until they
+    make up `wanted_bytes`.
 
     The oldest is counted by the hour: of one hour a camera's segments go together, and so have one ledger entry.
     """
     retention_us = _retention_us(connection)
     streams = [
-        past_floor(connection, camera.id, stream_no, retention_us)
-        for camera in cameras(connection)
-        for stream_no in STREAM_NO.values()
+        past_floor(connection, *stream, retention_us, behind=(behind or {}).get(stream), volume=volume)
+        for stream in pairs(connection)
     ]
-    oldest_first = heapq.merge(
-        *streams, key=lambda s: (s.key.start_us // HOUR, s.camera_no, STREAM_NO[s.key.stream], s.key.start_us)
-    )
-    found = (segment for segment in oldest_first if segment.volume == volume)
+    found = heapq.merge(*streams, key=lambda segment: (*_camera_hour(segment), segment.key.start_us))
     return _doom(connection, found, retention_us, grounds, limit, now_us, wanted_bytes=wanted_bytes)
 
 
@@ -123,18 +149,27 @@ def _doom(
     chosen: list[tuple[StoredSegment, Verdict]] = []
     holds = holds_in_force(connection)
     to_free = wanted_bytes
+    hour: object = None
+    of_hour = 0
     # Chosen first and changed afterwards: SQLite does not say what a query sees of rows changed under it.
     for segment in candidates:
+        if _camera_hour(segment) != hour:
+            # Where another hour of that many would not fit it is left whole: one entry in the ledger instead of two.
+            done.more = bool(chosen) and len(chosen) + of_hour > limit
+            hour, of_hour = _camera_hour(segment), 0
+        done.more |= len(chosen) >= limit or done.examined >= LOOKED_AT or (to_free is not None and to_free <= 0)
+        if done.more:
+            break
+        done.reached[segment.key.camera, STREAM_NO[segment.key.stream]] = segment.key
         verdict = verdict_on(segment, holds, retention_us, grounds, space_needed=wanted_bytes is not None)
         done.examined += 1
         if verdict.action not in ERASING:
             done.kept[verdict.action.value] += 1
             continue
         chosen.append((segment, verdict))
+        of_hour += 1
         if to_free is not None:
             to_free -= segment.bytes if segment.state != MISSING else 0
-        if len(chosen) >= limit or (to_free is not None and to_free <= 0):
-            break
     for segments, why in _alike(chosen, retention_us):
         marked = [segment for segment in segments if set_state(connection, segment.key, segment.state, DOOMED)]
         going = [Going(segment.key, segment.end_us, segment.bytes, segment.sha256) for segment in marked]
@@ -210,21 +245,28 @@ def _retention_us(connection: sqlite3.Connection) -> int:
 def _alike(
     chosen: Iterable[tuple[StoredSegment, Verdict]], retention_us: int
 ) -> list[tuple[list[StoredSegment], dict[str, object]]]:
-    """The chosen by what one ledger entry can say of them: one camera-hour, the same reason, floor and date."""
+    """The chosen by what one ledger entry can say of them: one camera-hour, the same reason and floor.
+
+    The date it names is the latest of theirs: all of them were past it.
+    """
     groups: dict[object, tuple[list[StoredSegment], dict[str, object]]] = {}
     for segment, verdict in chosen:
-        hour = segment.key.start_us // HOUR
         why = _why(segment, verdict, retention_us)
-        key = segment.camera_no, segment.key.stream, hour, segment.floor, segment.keep_until_us, segment.volume
-        groups.setdefault((key, verdict, segment.state == MISSING), ([], why))[0].append(segment)
+        key = *_camera_hour(segment), segment.floor, segment.volume, segment.state == MISSING
+        groups.setdefault((key, verdict), ([], why))[0].append(segment)
+    for segments, why in groups.values():
+        why["keep_until_us"] = max(segment.keep_until_us for segment in segments)
     return list(groups.values())
+
+
+def _camera_hour(segment: StoredSegment) -> tuple[int, int, int]:
+    return segment.key.start_us // HOUR, segment.camera_no, STREAM_NO[segment.key.stream]
 
 
 def _why(segment: StoredSegment, verdict: Verdict, retention_us: int) -> dict[str, object]:
     return {
         "volume": segment.volume,
         "floor_days": segment.floor.days,
-        "keep_until_us": segment.keep_until_us,
         "action": verdict.action.value,
         "because": verdict.because,
         "rules": list(verdict.rules),

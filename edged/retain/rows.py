@@ -1,5 +1,6 @@
 """The index's segments and holds, as the files of this station read them. Every function runs inside one call."""
 
+import functools
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping
@@ -112,17 +113,36 @@ def delete_row(connection: sqlite3.Connection, key: SegmentKey) -> None:
     connection.execute(f"DELETE FROM segment {_BY_KEY}", _values(key))
 
 
-def past_floor(connection: sqlite3.Connection, camera_id: str, stream_no: int, by_us: int) -> Iterator[StoredSegment]:
+def past_floor(
+    connection: sqlite3.Connection,
+    camera_id: str,
+    stream_no: int,
+    by_us: int,
+    *,
+    behind: SegmentKey | None = None,
+    volume: str | None = None,
+) -> Iterator[StoredSegment]:
     """The segments of one stream whose floor had passed by `by_us`, oldest first; neither doomed nor forgotten.
 
-    No floor is shorter than the shortest in the index, which bounds how far the keys are read.
+    Only those behind the key `behind`, and on `volume`, where these are given. No floor is shorter than the shortest
+    in the index, which bounds how far the keys are read.
     """
     rows = connection.execute(
         f"{_SELECT} WHERE segment.camera = (SELECT no FROM camera WHERE id = :camera) AND segment.stream = :stream"
+        " AND (segment.start_us, segment.run, segment.seq) > (:start_us, :run, :seq)"
         f" AND segment.start_us <= :by - (SELECT min(days) FROM floor) * {DAY}"
         f" AND segment.state IN ({SEALED}, {MISSING}) AND segment.keep_until_us <= :by"
+        " AND (:volume IS NULL OR volume.id = :volume)"
         " ORDER BY segment.start_us, segment.run, segment.seq",
-        {"camera": camera_id, "stream": stream_no, "by": by_us},
+        {
+            "camera": camera_id,
+            "stream": stream_no,
+            "start_us": -1 if behind is None else behind.start_us,
+            "run": 0 if behind is None else behind.run,
+            "seq": 0 if behind is None else behind.seq,
+            "by": by_us,
+            "volume": volume,
+        },
     )
     return (stored(row) for row in rows)
 
@@ -136,12 +156,17 @@ def stored(row: sqlite3.Row) -> StoredSegment:
         situation=situation_of(row),
         end_us=row["end_us"],
         keep_until_us=row["keep_until_us"],
-        floor=Floor(days=row["floor_days"], rules=tuple(json.loads(row["floor_rules"]))),
+        floor=_floor(row["floor_days"], row["floor_rules"]),
         volume=row["volume_id"],
         bytes=row["bytes"],
         sha256=row["sha256"].hex(),
         state=row["state"],
     )
+
+
+@functools.lru_cache(256)
+def _floor(days: int, rules: str) -> Floor:
+    return Floor(days=days, rules=tuple(json.loads(rules)))
 
 
 def _values(key: SegmentKey) -> tuple[str, int, int, int, int]:

@@ -24,7 +24,7 @@ from edged.base.errors import OwnerMustAct
 from edged.law.site import SiteLaw
 from edged.retain.clock import Reading, RetentionTime
 from edged.retain.disk import SweptVolume, look, still_there, unlink
-from edged.retain.doom import Grounds, doom_due, doom_for_space, forget, pairs, sort_doomed
+from edged.retain.doom import Doomed, Grounds, Reached, doom_due, doom_for_space, forget, pairs, sort_doomed
 from edged.retain.gate import Gate
 from edged.retain.holds import spare_doomed
 from edged.retain.raising import count_anew, raise_floors
@@ -34,7 +34,7 @@ from edged.retain.timekeeping import nobody, tick
 log = logging.getLogger(__name__)
 
 # A pass ends after so many deleting transactions; what is left waits for the next, so that nothing else starves.
-BATCHES_PER_PASS = 200
+BATCHES_PER_PASS = 800
 # Between the passes that `hurry` asks for: each looks at every camera.
 HURRIED_S = 10.0
 _LOOK_S = 1.0
@@ -159,28 +159,31 @@ class Sweep:
     async def _erase_due(self, grounds: Grounds, report: SweepReport) -> int:
         left = BATCHES_PER_PASS
         for camera_id, stream_no in await self._database.read(pairs):
-            while left:
+            done = Doomed(more=True)
+            while left and done.more:
                 done = await self._database.write(
-                    doom_due, camera_id, stream_no, grounds, self._batch, self._clock.wall_us()
+                    doom_due, camera_id, stream_no, grounds, self._batch, self._clock.wall_us(), done.reached
                 )
                 report.examined += done.examined
-                if len(done.segments) < self._batch:  # the stream's last batch has seen all that stays
-                    report.kept.update(done.kept)
-                if not done.segments:
-                    break
-                left -= 1
-                await self._complete(grounds, report)
+                report.kept.update(done.kept)
+                if done.segments:
+                    left -= 1
+                    await self._complete(grounds, report)
         return left
 
     async def _make_room(self, name: str, space: Space, grounds: Grounds, report: SweepReport, left: int) -> int:
         reserve = self._volumes[name].reserve_bytes
+        reached: Reached = {}
         while space.free < reserve:
             if not left:
                 report.pressed[name] = "the pass has reached its limit; the next goes on"
                 break
             done = await self._database.write(
-                doom_for_space, name, reserve - space.free, grounds, self._batch, self._clock.wall_us()
+                doom_for_space, name, reserve - space.free, grounds, self._batch, self._clock.wall_us(), reached
             )
+            reached |= done.reached
+            if done.more and not done.segments:
+                continue  # all it has looked at so far has to stay
             left -= 1
             if not done.segments:
                 report.pressed[name] = "its free space is below the reserve, but nothing on it may be deleted"

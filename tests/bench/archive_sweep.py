@@ -22,6 +22,7 @@ from edged.archive.ledger import LedgerKind, lines
 from edged.archive.volumes import Space, Volume, open_volumes
 from edged.base.clock import DAY, HOUR, MINUTE, ManualClock
 from edged.base.worker import Worker
+from edged.config.records import RetentionConfig
 from edged.law.site import SiteLaw
 from edged.model import SegmentSealed, Situation, StreamKind
 from edged.retain.disk import SweptVolume
@@ -40,7 +41,7 @@ RAISING_S = 20.0
 EVERY_S = 0.02  # between two looks at the journal
 LINES = 8  # that each of them finds
 DELAY_S = 0.05
-BATCH = 500  # as configured where nothing is said
+BATCH = RetentionConfig().batch
 
 
 class _Box:

@@ -89,25 +89,6 @@ async def test_space_is_made_oldest_first_across_cameras_and_only_as_much_as_nee
         assert [box.file(key).exists() for key in keys] == [False] * 5 + [True] * 5
 
 
-@pytest.mark.parametrize("for_space", [False, True])
-async def test_i3_one_entry_tells_of_a_camera_hour_and_of_every_segment_of_it(tmp_path: Path, for_space: bool) -> None:
-    async with house(tmp_path, batch=30) as box:
-        for camera in ("cam-a", "cam-b"):
-            await box.camera(camera, "other" if for_space else "listed")
-        keys = [
-            await box.record(camera, START_US + n * 10 * MINUTE) for n in range(1, 13) for camera in ("cam-a", "cam-b")
-        ]
-        await box.tick()
-        box.clock.advance(days(40))
-        box.free = Space(2**40, 1000 - 24 * 40) if for_space else box.free
-        assert (await box.one_pass()).erased == 24
-        told = await box.told(LedgerKind.SEGMENTS_DELETED)
-        assert [(entry.body["camera"], len(entry.body["segments"])) for entry in told] == (
-            [("cam-a", 6), ("cam-b", 6)] * 2 if for_space else [("cam-a", 6), ("cam-a", 6), ("cam-b", 6), ("cam-b", 6)]
-        )
-        assert (await box.deletions()).keys() == set(keys)
-
-
 async def test_nothing_more_is_deleted_before_freed_space_is_seen(tmp_path: Path) -> None:
     async with house(tmp_path, batch=1, free=Space(2**40, 0)) as box:
         await box.camera("cam-a", "other")
