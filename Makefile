@@ -8,13 +8,14 @@ DEMO_SECONDS ?= 60
 TEST_WORKERS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-packages check fuzz soak format bench-recorder bench-recorder-max bench-archive bench-ledger bench-report lock clean
+.PHONY: help venv demo test test-packages check fuzz soak format bench-recorder bench-recorder-short bench-recorder-max bench-archive bench-ledger bench-report lock clean
 
 help:
 	@echo "make demo            four simulated cameras, a broker and edged, told as a story (DEMO_SECONDS=$(DEMO_SECONDS))"
 	@echo "make test            everything that proves edged: make check, then every test"
 	@echo "make check           format, lint, types, import contracts, documents"
-	@echo "make bench-recorder  edged's recorder beside one ffmpeg per camera, as JSON lines"
+	@echo "make bench-recorder  edged's recorder beside its peers: 16, 64 and 128 cameras, as JSON lines; 20 minutes"
+	@echo "make bench-recorder-short  edged and one ffmpeg per camera, 16 cameras; two minutes"
 	@echo "make bench-recorder-max  the most cameras this machine records without losing a packet"
 	@echo "make bench-archive   an index of eleven million segments, and all of bench-ledger (some GB, ten minutes)"
 	@echo "make bench-ledger    the ledger at a million entries, and an inspector's check"
@@ -57,6 +58,9 @@ test: venv test-packages check
 
 bench-recorder: venv
 	@$(BIN)/python -m tests.bench.recorder
+
+bench-recorder-short: venv
+	@$(BIN)/python -m tests.bench.recorder --short
 
 bench-recorder-max: venv
 	@$(BIN)/python -m tests.bench.recorder_max

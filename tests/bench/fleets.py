@@ -20,10 +20,13 @@ class Scene:
     bitrate: str = "4M"
     size: str = "1920x1080"
     codec: str = "h264"
+    pacing: str = "spread"  # a frame's packets over the frame interval, as cameras send them; or in a burst
 
     @property
     def name(self) -> str:
-        return f"{self.cameras}x{self.bitrate}" + ("" if self.codec == "h264" else f"-{self.codec}")
+        return f"{self.cameras}x{self.bitrate}" + "".join(
+            f"-{what}" for what, usual in ((self.codec, "h264"), (self.pacing, "spread")) if what != usual
+        )
 
     @property
     def bits_per_second(self) -> float:
@@ -58,7 +61,7 @@ def filming(scene: Scene) -> Iterator[Cameras]:
             cameras = min(_PER_FLEET, scene.cameras - first)
             command = [sys.executable, "-m", "simulators", "fleet", "--cameras", str(cameras)]
             command += ["--bitrate", scene.bitrate, "--size", scene.size, "--subnet", f"127.40.{number * 4}"]
-            command += ["--auth", "none", "--no-onvif", "--no-multicast"]
+            command += ["--auth", "none", "--no-onvif", "--no-multicast", "--pacing", scene.pacing]
             if scene.codec != "h264":
                 command += ["--codec", scene.codec]
             [fleet] = house.enter_context(running(command, stdout=subprocess.PIPE))

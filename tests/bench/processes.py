@@ -54,6 +54,18 @@ def thread_seconds(pid: int) -> dict[str, float]:
     return found
 
 
+def busy_seconds() -> float:
+    """Seconds that the cores this program may use have been neither idle nor waiting for a disk so far."""
+    total = 0
+    cores = os.sched_getaffinity(0)
+    for line in Path("/proc/stat").read_text().splitlines():
+        name, *fields = line.split()
+        if name.startswith("cpu") and name[3:].isdigit() and int(name[3:]) in cores:
+            user, nice, system, _idle, _waiting, hard, soft = map(int, fields[:7])
+            total += user + nice + system + hard + soft
+    return total / TICKS
+
+
 @contextmanager
 def running(*commands: list[str], stdout: int = subprocess.DEVNULL) -> Iterator[list[subprocess.Popen[str]]]:
     """Start the commands; end them, and only them, on the way out."""

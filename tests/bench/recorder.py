@@ -1,9 +1,10 @@
 """edged's recorder beside its peers: the same cameras, one run, start-up excluded.
 
-    python -m tests.bench.recorder                          edged and ffmpeg, 16 cameras; below two minutes
-    python -m tests.bench.recorder --contenders all         every peer that is installed, and the C floor
-    python -m tests.bench.recorder --full                   all of them, 16 and 64 cameras H.264, 16 H.265, and the
-                                                            memory of 128 cameras; about a quarter of an hour
+    python -m tests.bench.recorder                          every peer that is installed, and the C floor: 16 and 64
+                                                            cameras H.264, 16 H.265, and the memory of 128; 20 minutes
+    python -m tests.bench.recorder --short                  edged and ffmpeg, 16 cameras; below two minutes
+    python -m tests.bench.recorder --cameras 64 --contenders edged,floor --pacing burst
+                                                            one scene, and who records it
 
 Prints one JSON line a figure: name, value, unit, target, ok. Progress goes to stderr. The contenders take turns, in
 another order each round, so that a machine that changes its speed changes it for all; ratios are of the sums over all
@@ -15,7 +16,6 @@ import contextlib
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,13 +23,13 @@ from tests.bench import fleets
 from tests.bench.contenders import Contender, Edged, Failed, Ffmpeg, Floor, Gstreamer, PyAv
 from tests.bench.figures import check_space, clear, figure, note
 from tests.bench.fleets import Cameras, Scene
-from tests.bench.processes import cpu_seconds, end_in_order, pss_bytes
+from tests.bench.processes import busy_seconds, cpu_seconds, end_in_order, pss_bytes
 
 WARM_UP_SECONDS = 5.0
 IDLE_SECONDS = 1.0
 SHORT = ("edged", "ffmpeg")
-FULL_SCENES = (Scene(16), Scene(64), Scene(16, codec="h265"))
-MEMORY_SCENE = Scene(128)
+SCENES = ((16, "h264"), (64, "h264"), (16, "h265"))
+MEMORY_CAMERAS = 128
 _LEAST_SHARE = 0.8  # of the cameras' bit rate, in files within the measured seconds: fragments come in lumps of 2 s
 PER_PROCESS = ("ffmpeg", "gstreamer")  # whose every process is a camera's cost
 
@@ -43,6 +43,7 @@ class Tally:
     pss: list[int] = field(default_factory=list)
     idle_pss: int = 0
     stored: int = 0  # bytes that reached files in the measured seconds
+    others: float = 0.0  # CPU seconds of everything that is neither the contender nor the cameras
 
     def cpu_ratio(self, cameras: int) -> float:
         """Share of one core per camera."""
@@ -55,37 +56,41 @@ class Tally:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cameras", type=int, default=16)
+    parser.add_argument("--short", action="store_true", help="edged and ffmpeg, 16 cameras H.264")
+    parser.add_argument("--cameras", type=int, help="measure one scene, of so many cameras")
+    parser.add_argument("--codec", choices=("h264", "h265"), help="measure one scene, of this codec")
     parser.add_argument("--bitrate", default="4M")
     parser.add_argument("--size", default="1920x1080")
-    parser.add_argument("--codec", choices=("h264", "h265"), default="h264")
+    parser.add_argument(
+        "--pacing", choices=("spread", "burst"), default="spread", help="how a frame's packets leave the cameras"
+    )
     parser.add_argument("--seconds", type=float, default=16.0, help="measured, a round and contender")
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--contenders", default=",".join(SHORT), help="names with commas between, or all")
-    parser.add_argument("--full", action="store_true", help="every contender, every scene")
+    parser.add_argument("--contenders", help="names with commas between (default: all)")
     parser.add_argument("--folder", type=Path, help="where recordings go (default: the temp folder)")
     arguments = parser.parse_args()
     end_in_order()
     with tempfile.TemporaryDirectory(prefix="edged-bench-", dir=arguments.folder) as name:
         folder = Path(name)
         everyone: list[Contender] = [Edged(), Ffmpeg(), PyAv(), Gstreamer(), Floor(folder)]
-        if arguments.full:
-            scenes: Sequence[Scene] = FULL_SCENES
-            wanted = everyone
-        else:
-            scenes = [Scene(arguments.cameras, arguments.bitrate, arguments.size, arguments.codec)]
-            names = arguments.contenders.split(",")
-            if unknown := set(names) - {"all"} - {one.name for one in everyone}:
-                parser.error(f"no such contender: {', '.join(sorted(unknown))}")
-            wanted = [one for one in everyone if one.name in names or "all" in names]
+        one_scene = arguments.short or arguments.cameras is not None or arguments.codec is not None
+        scenes = [
+            Scene(cameras, arguments.bitrate, arguments.size, codec, arguments.pacing)
+            for cameras, codec in ([(arguments.cameras or 16, arguments.codec or "h264")] if one_scene else SCENES)
+        ]
+        names = arguments.contenders.split(",") if arguments.contenders else SHORT if arguments.short else None
+        if names and (unknown := set(names) - {one.name for one in everyone}):
+            parser.error(f"no such contender: {', '.join(sorted(unknown))}")
+        wanted = [one for one in everyone if names is None or one.name in names]
         able = [one for one in wanted if not say_missing(one.name, one.missing())]
         complete = True
         for scene in scenes:
             if say_missing(scene.name, fleets.missing(scene.codec)):
                 continue
             complete &= run_scene(scene, able, folder, arguments.seconds, arguments.rounds)
-        if arguments.full:
-            complete &= run_memory(folder, arguments.seconds)
+        if not one_scene:
+            scene = Scene(MEMORY_CAMERAS, arguments.bitrate, arguments.size, pacing=arguments.pacing)
+            complete &= run_memory(scene, folder, arguments.seconds)
     return 0 if complete else 1
 
 
@@ -137,10 +142,11 @@ def measure(
     try:
         with contender.recording(here, cameras.urls, scene.codec) as pids:
             time.sleep(WARM_UP_SECONDS)
-            stored, cpu, filming, at = bytes_in(here), cpu_seconds(pids), cpu_seconds(cameras.pids), time.monotonic()
+            stored, busy = bytes_in(here), busy_seconds()
+            cpu, filming, at = cpu_seconds(pids), cpu_seconds(cameras.pids), time.monotonic()
             time.sleep(seconds)
             cpu, filming, took = cpu_seconds(pids) - cpu, cpu_seconds(cameras.pids) - filming, time.monotonic() - at
-            stored = bytes_in(here) - stored
+            stored, busy = bytes_in(here) - stored, busy_seconds() - busy
             tally.pss.append(pss_bytes(pids))
         contender.check(here)
         share = stored * 8 / took / scene.cameras / scene.bits_per_second
@@ -149,6 +155,7 @@ def measure(
         tally.seconds += took
         tally.cpu += cpu
         tally.stored += stored
+        tally.others += max(0.0, busy - cpu - filming)
     except (FileNotFoundError, ProcessLookupError) as error:
         raise Failed(f"a process ended before its time ({error})") from error
     finally:
@@ -172,6 +179,9 @@ def fresh(folder: Path) -> Path:
 
 def report(scene: Scene, tallies: dict[str, Tally]) -> None:
     head, cameras = f"recorder.{scene.name}", scene.cameras
+    seconds = sum(tally.seconds for tally in tallies.values())
+    if seconds:
+        figure(f"{head}.other_work", sum(tally.others for tally in tallies.values()) / seconds, "cores")
     for name, tally in tallies.items():
         figure(f"{head}.{name}.cpu_per_camera", tally.cpu_ratio(cameras) * 100, "% of a core")
         figure(f"{head}.{name}.pss_per_camera", max(tally.pss) / cameras / 2**20, "MiB")
@@ -192,9 +202,9 @@ def report(scene: Scene, tallies: dict[str, Tally]) -> None:
         figure(f"{head}.stored_ratio_to_ffmpeg", rates[0] / rates[1], "ratio")
 
 
-def run_memory(folder: Path, seconds: float) -> bool:
-    """The memory of 128 cameras in one recorder."""
-    scene, tally = MEMORY_SCENE, Tally()
+def run_memory(scene: Scene, folder: Path, seconds: float) -> bool:
+    """The memory of so many cameras in one recorder."""
+    tally = Tally()
     check_space(folder, scene.cameras * scene.bits_per_second / 8 * (seconds + WARM_UP_SECONDS + 20))
     note(f"{scene.name}: the memory of edged alone")
     try:

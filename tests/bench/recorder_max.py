@@ -1,6 +1,6 @@
 """The most cameras one box records without losing a packet, its own cameras running on the same two cores.
 
-    python -m tests.bench.recorder_max [--bitrate 4M] [--seconds 60] [--start 32] [--most 512]
+    python -m tests.bench.recorder_max [--bitrate 4M] [--pacing spread] [--seconds 60] [--start 32]
 
 Doubles until a short trial fails, bisects with short trials, then holds the highest number for the full time; where
 that fails it steps down. A trial is good where the journal knows of no lost packet, loss or broken stream, and what
@@ -22,7 +22,7 @@ from tests.bench import fleets
 from tests.bench.contenders import Edged, Failed
 from tests.bench.figures import check_space, clear, figure, note
 from tests.bench.fleets import Scene
-from tests.bench.processes import TICKS, cpu_seconds, end_in_order, pss_bytes, thread_seconds
+from tests.bench.processes import busy_seconds, cpu_seconds, end_in_order, pss_bytes, thread_seconds
 from tests.bench.recorder import bytes_in, fresh
 
 TARGET = 200
@@ -52,6 +52,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bitrate", default="4M")
     parser.add_argument("--size", default="1920x1080")
+    parser.add_argument("--pacing", choices=("spread", "burst"), default="spread", help="how a frame's packets leave")
     parser.add_argument("--seconds", type=float, default=60.0, help="the number that is reported is held so long")
     parser.add_argument("--start", type=int, default=32)
     parser.add_argument("--most", type=int, default=512)
@@ -64,7 +65,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="edged-bench-", dir=arguments.folder) as name:
 
         def attempt(cameras: int, seconds: float) -> Trial:
-            scene = Scene(cameras, arguments.bitrate, arguments.size)
+            scene = Scene(cameras, arguments.bitrate, arguments.size, pacing=arguments.pacing)
             return run_trial(scene, Path(name), seconds, len(cores))
 
         best, first_bad = find_most(attempt, arguments.start, arguments.most, arguments.seconds)
@@ -131,7 +132,7 @@ def run_trial(scene: Scene, folder: Path, seconds: float, cores: int) -> Trial:
 def observe(scene: Scene, here: Path, filming: list[int], recording: list[int], seconds: float, cores: int) -> Trial:
     """Watch what is running for so long."""
     time.sleep(WARM_UP_SECONDS)
-    began, stored, idle = time.monotonic(), bytes_in(here), idle_seconds()
+    began, stored, busy = time.monotonic(), bytes_in(here), busy_seconds()
     threads = [thread_seconds(pid) for pid in recording]
     recorder, fleet = cpu_seconds(recording), [cpu_seconds([pid]) for pid in filming]
     time.sleep(seconds)
@@ -148,21 +149,10 @@ def observe(scene: Scene, here: Path, filming: list[int], recording: list[int], 
         recorder_thread=max(spent) / took,
         fleet=sum(fleet) / took,
         fleet_process=max(fleet) / took,
-        machine=cores - (idle_seconds() - idle) / took,
+        machine=(busy_seconds() - busy) / took,
         stored=(bytes_in(here) - stored) * 8 / took / scene.cameras / scene.bits_per_second,
         pss=pss_bytes(recording),
     )
-
-
-def idle_seconds() -> float:
-    """Seconds that the cores this program may use have been idle or waiting for a disk."""
-    total = 0
-    cores = os.sched_getaffinity(0)
-    for line in Path("/proc/stat").read_text().splitlines():
-        name, *fields = line.split()
-        if name.startswith("cpu") and name[3:].isdigit() and int(name[3:]) in cores:
-            total += int(fields[3]) + int(fields[4])
-    return total / TICKS
 
 
 def name_limit(bad: Trial | None, cores: int) -> str:
