@@ -1,11 +1,14 @@
 """Raises floors of existing footage: where the law or a camera's place came to demand more, and where the clock that
 labelled it was wrong. Never lowers one.
 
-What was last applied to each camera is remembered, so that an unchanged law costs one small read.
+What was last applied to each camera is remembered, so that an unchanged law costs one small read. A changed one may
+mean millions of rows: they are gone through in short transactions, between which intake takes its turn.
 """
 
+import itertools
 import json
 import sqlite3
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from edged.archive.database import Database
@@ -21,7 +24,8 @@ from edged.model import Floor
 from edged.retain.clock import Correction
 from edged.retain.timekeeping import correction_done, pending_correction
 
-PAGE = 2000
+PAGE = 200  # raised in one transaction: some ten milliseconds
+LOOKED_AT = 2000  # and looked at, which is quicker
 _APPLIED = "floors_applied"  # meta: JSON object, camera id -> days
 
 RowKey = tuple[int, int, int, int]  # stream, start_us, run, seq
@@ -36,7 +40,7 @@ class _Page(NamedTuple):
 async def raise_floors(database: Database, law: SiteLaw, at_us: int) -> int:
     """Bring every camera's footage to at least the floor in force at `at_us`; returns how many segments were raised.
 
-    In pages of one transaction each; interrupted, it begins again at the next call.
+    Interrupted, it begins again at the next call.
     """
     raised = 0
     roster, applied = await database.read(_to_compare)
@@ -66,14 +70,9 @@ def raise_page(
 
     A segment that was counted from later than its label (see law.counting) keeps that advantage.
     """
-    rows = connection.execute(
-        "SELECT stream, start_us, run, seq, end_us, keep_until_us, floor.days AS days FROM segment"
-        " JOIN floor ON floor.no = segment.floor WHERE camera = ? AND (stream, start_us, run, seq) > (?, ?, ?, ?)"
-        " AND floor.days < ? ORDER BY stream, start_us, run, seq LIMIT ?",
-        (camera, *after, floor.days, PAGE),
-    ).fetchall()
+    rows, last = _some(_behind(connection, camera, after), lambda row: row["days"] < floor.days)
     if not rows:
-        return _Page(0, None)
+        return _Page(0, last)
     number = floor_no(connection, floor)
     connection.executemany(
         "UPDATE segment SET floor = ?, keep_until_us = ?"
@@ -96,8 +95,30 @@ def raise_page(
     )
     body = {"camera": camera_id, "days": floor.days, "rules": list(floor.rules), "segments": len(rows)}
     append(connection, at_us, LedgerKind.FLOOR_RAISED, body)
-    last = rows[-1]
-    return _Page(len(rows), (last["stream"], last["start_us"], last["run"], last["seq"]))
+    return _Page(len(rows), last)
+
+
+def _behind(connection: sqlite3.Connection, camera: int, after: RowKey) -> sqlite3.Cursor:
+    """The camera's segments behind `after`, in the order of their keys, with the days of their floors."""
+    return connection.execute(
+        "SELECT stream, start_us, run, seq, end_us, keep_until_us, floor.days AS days FROM segment"
+        " JOIN floor ON floor.no = segment.floor WHERE camera = ? AND (stream, start_us, run, seq) > (?, ?, ?, ?)"
+        " ORDER BY stream, start_us, run, seq",
+        (camera, *after),
+    )
+
+
+def _some(
+    rows: Iterable[sqlite3.Row], wanted: Callable[[sqlite3.Row], bool]
+) -> tuple[list[sqlite3.Row], RowKey | None]:
+    """As many of the wanted rows as one transaction takes, and the key to go on behind; None at the end."""
+    found: list[sqlite3.Row] = []
+    for looked_at, row in enumerate(rows, start=1):
+        if wanted(row):
+            found.append(row)
+        if len(found) == PAGE or looked_at == LOOKED_AT:
+            return found, (row["stream"], row["start_us"], row["run"], row["seq"])
+    return found, None
 
 
 async def count_anew(database: Database, law: SiteLaw, at_us: int) -> int:
@@ -110,36 +131,45 @@ async def count_anew(database: Database, law: SiteLaw, at_us: int) -> int:
     if correction is None:
         return 0
     raised = 0
+    earliest = correction.labels.start_us - DAY  # no segment is longer
     for camera in (await database.read(_to_compare))[0]:
         for stream in STREAM_NO.values():
-            raised += await database.write(_count_stream_anew, camera, stream, correction, law, at_us)
+            after: RowKey | None = (stream, earliest, -1, -1)
+            while after is not None:
+                page = await database.write(_count_page_anew, camera, correction, law, after, at_us)
+                raised += page.raised
+                after = page.last
     await database.write(correction_done)
     return raised
 
 
-def _count_stream_anew(
-    connection: sqlite3.Connection, camera: Camera, stream: int, correction: Correction, law: SiteLaw, at_us: int
-) -> int:
-    labels = correction.labels
-    rows = connection.execute(
-        "SELECT start_us, run, seq, end_us, keep_until_us, floor.days AS days FROM segment"
-        " JOIN floor ON floor.no = segment.floor WHERE camera = ? AND stream = ?"
-        " AND start_us BETWEEN ? AND ? AND end_us BETWEEN ? AND ?",
-        (camera.no, stream, labels.start_us - DAY, labels.end_us, labels.start_us, labels.end_us),
-    ).fetchall()
-    later = [
-        (keep, camera.no, stream, row["start_us"], row["run"], row["seq"])
-        for row in rows
-        if (keep := keep_until_us(row["end_us"] + correction.shift_us, row["days"], law.tz)) > row["keep_until_us"]
-    ]
+def _count_page_anew(
+    connection: sqlite3.Connection, camera: Camera, correction: Correction, law: SiteLaw, after: RowKey, at_us: int
+) -> _Page:
+    """Count up to PAGE segments of one stream anew from behind `after`, within the caller's transaction."""
+    labels, stream = correction.labels, after[0]
+
+    def keep(row: sqlite3.Row) -> int:
+        return keep_until_us(row["end_us"] + correction.shift_us, row["days"], law.tz)
+
+    def wanted(row: sqlite3.Row) -> bool:
+        return bool(labels.start_us <= row["end_us"] <= labels.end_us and keep(row) > row["keep_until_us"])
+
+    rows, last = _some(
+        itertools.takewhile(
+            lambda row: row["stream"] == stream and row["start_us"] <= labels.end_us,
+            _behind(connection, camera.no, after),
+        ),
+        wanted,
+    )
     connection.executemany(
         "UPDATE segment SET keep_until_us = ? WHERE camera = ? AND stream = ? AND start_us = ? AND run = ? AND seq = ?",
-        later,
+        [(keep(row), camera.no, stream, row["start_us"], row["run"], row["seq"]) for row in rows],
     )
-    if later:
-        body = {"camera": camera.id, "segments": len(later), "shift_us": correction.shift_us, **_named(labels)}
+    if rows:
+        body = {"camera": camera.id, "segments": len(rows), "shift_us": correction.shift_us, **_named(labels)}
         append(connection, at_us, LedgerKind.FLOOR_RAISED, body)
-    return len(later)
+    return _Page(len(rows), last)
 
 
 def _named(labels: Span) -> dict[str, int]:

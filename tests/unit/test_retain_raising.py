@@ -64,6 +64,43 @@ async def test_it_goes_page_by_page(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert await raise_floors(box.database, box.law, box.clock.wall_us()) == 0
 
 
+async def test_what_needs_no_raising_is_passed_in_short_steps_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(raising, "LOOKED_AT", 3)
+    async with house(tmp_path) as box:
+        await box.camera("cam-a", "listed")
+        for n in range(7):
+            await box.record("cam-a", START_US + n * MINUTE)
+        await box.camera("cam-a", "other")
+        last = await box.record("cam-a", START_US + 10 * MINUTE)
+        await box.camera("cam-a", "listed")
+        assert await raise_floors(box.database, box.law, box.clock.wall_us()) == 1
+        assert await floor_days(box, last) == 30
+
+
+async def test_i1_a_correction_counts_all_of_a_stretch_anew_in_short_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(raising, "PAGE", 2)
+    monkeypatch.setattr(raising, "LOOKED_AT", 3)
+    async with house(tmp_path) as box:
+        await box.camera("cam-a")
+        await box.record("cam-a", START_US - DAY)
+        await box.tick()
+        box.clock.reboot()
+        box.ntp = False
+        wrong = []
+        for _ in range(7):
+            box.clock.advance(60)
+            wrong.append(await box.record("cam-a"))
+        box.clock.step_wall(10 * 86400)
+        box.ntp = True
+        assert (await box.one_pass()).raised == 7
+        rows = [await box.row(key) for key in wrong]
+        assert {row and row.keep_until_us for row in rows} == {keep_until_us(box.clock.wall_us(), 30, box.law.tz)}
+
+
 async def test_i1_footage_that_a_late_clock_labelled_is_counted_from_when_it_was_recorded(tmp_path: Path) -> None:
     """A box without an RTC: off for ten days, it labels as if none had passed, until the time service comes."""
     async with house(tmp_path) as box:
