@@ -163,17 +163,23 @@ class House:
 
 @asynccontextmanager
 async def house(
-    path: Path, *, jurisdiction: str = "jilin", volumes: int = 1, grace_days: int = 3, **options: Any
+    path: Path,
+    *,
+    jurisdiction: str = "jilin",
+    volumes: int = 1,
+    grace_days: int = 3,
+    reserve_bytes: int = 1000,
+    **options: Any,
 ) -> AsyncIterator[House]:
-    """A box in an empty folder, closed at the end."""
+    """A box in an empty folder (its disk-0 and so on may be there already), closed at the end."""
     folders = [path / f"disk-{number}" for number in range(volumes)]
     for folder in folders:
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
     clock = ManualClock(START_US)
     database = Database(path / "index.sqlite")
     configured = [(folder.name, folder) for folder in folders]
     opened = await database.write(open_volumes, configured, clock.wall_us())
-    swept = [SweptVolume(volume, Worker(volume.id), reserve_bytes=1000) for volume in opened]
+    swept = [SweptVolume(volume, Worker(volume.id), reserve_bytes=reserve_bytes) for volume in opened]
     law = SiteLaw(load_packs(shipped_packs()), jurisdiction, "Asia/Shanghai", grace_days)
     try:
         yield House(path, database, clock, law, swept, **options)

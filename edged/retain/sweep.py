@@ -139,19 +139,19 @@ class Sweep:
         if not report.time.trusted:
             report.refused = report.time.why
             return report
-        free: dict[str, Space] = {}
+        proven: set[str] = set()
         for name, swept in self._volumes.items():
             reason, space = await look(swept, self._space)
             if space is None:
                 report.skipped[name] = reason
             else:
-                free[name] = space
-        grounds = Grounds(law=self._law, clock_trusted=report.time.trusted, proven=frozenset(free))
+                proven.add(name)
+        grounds = Grounds(law=self._law, clock_trusted=report.time.trusted, proven=frozenset(proven))
         try:
             await self._complete(grounds, report)
             left = await self._erase_due(grounds, report)
-            for name, space in free.items():
-                left = await self._make_room(name, space, grounds, report, left)
+            for name in sorted(proven):
+                left = await self._make_room(name, grounds, report, left)
         except sqlite3.IntegrityError as error:
             raise GuardRefused(f"the index refused a deletion ({error})") from error
         return report
@@ -171,33 +171,37 @@ class Sweep:
                     await self._complete(grounds, report)
         return left
 
-    async def _make_room(self, name: str, space: Space, grounds: Grounds, report: SweepReport, left: int) -> int:
+    async def _make_room(self, name: str, grounds: Grounds, report: SweepReport, left: int) -> int:
+        """Below the reserve, delete the oldest past its floor; by what is seen to be free now, not at the beginning."""
         reserve = self._volumes[name].reserve_bytes
         reached: Reached = {}
-        while space.free < reserve:
+        before = -1
+        while True:
+            reason, space = await look(self._volumes[name], self._space)
+            if space is None:
+                report.skipped[name] = reason
+                break
+            if space.free >= reserve:
+                break
+            if space.free <= before:
+                report.pressed[name] = "space freed is not seen yet; nothing more is deleted before it is"
+                break
             if not left:
                 report.pressed[name] = "the pass has reached its limit; the next goes on"
                 break
-            done = await self._database.write(
-                doom_for_space, name, reserve - space.free, grounds, self._batch, self._clock.wall_us(), reached
-            )
-            reached |= done.reached
-            if done.more and not done.segments:
-                continue  # all it has looked at so far has to stay
+            done = Doomed(more=True)
+            while done.more and not done.segments:  # all it has looked at so far has to stay
+                done = await self._database.write(
+                    doom_for_space, name, reserve - space.free, grounds, self._batch, self._clock.wall_us(), reached
+                )
+                reached |= done.reached
             left -= 1
             if not done.segments:
                 report.pressed[name] = "its free space is below the reserve, but nothing on it may be deleted"
                 report.exhausted.add(name)
                 break
             await self._complete(grounds, report)
-            reason, seen = await look(self._volumes[name], self._space)
-            if seen is None:
-                report.skipped[name] = reason
-                break
-            if seen.free <= space.free:
-                report.pressed[name] = "space freed is not seen yet; nothing more is deleted before it is"
-                break
-            space = seen
+            before = space.free
         return left
 
     async def _complete(self, grounds: Grounds, report: SweepReport) -> None:
