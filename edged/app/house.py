@@ -5,9 +5,10 @@ begins only once the journals have been read and compared with the disks, so tha
 """
 
 import asyncio
+import contextlib
 import logging
 import sqlite3
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -70,6 +71,17 @@ class _Stop(Exception):
 
 async def live(config: Config, clock: Clock, stop: asyncio.Event, *, external_recorder: bool, log_level: str) -> None:
     """Run one controller until `stop`. A defect or a Fatal passes through, alone or in an exception group."""
+    async with built(config, clock, external_recorder=external_recorder, log_level=log_level) as house:
+        await house.run(stop)
+        await house.database.write(append, clock.wall_us(), LedgerKind.DAEMON_STOP, {"version": __version__})
+        await house.proofs.finish()
+
+
+@contextlib.asynccontextmanager
+async def built(
+    config: Config, clock: Clock, *, external_recorder: bool, log_level: str = "info"
+) -> "AsyncIterator[House]":
+    """One controller with its index open and its ledger begun; nothing runs yet."""
     # Read before anything begins: a bad rule pack must not be found out in the middle of it.
     packs = load_packs(config.retention.rule_packs or shipped_packs())
     for _, reason, _ in below_the_law(config, packs, local_date(clock.wall_us(), ZoneInfo(config.site.timezone))):
@@ -86,9 +98,7 @@ async def live(config: Config, clock: Clock, stop: asyncio.Event, *, external_re
             config, clock, database, volumes, law, ledger, external_recorder=external_recorder, log_level=log_level
         )
         try:
-            await house.run(stop)
-            await database.write(append, clock.wall_us(), LedgerKind.DAEMON_STOP, {"version": __version__})
-            await house.proofs.finish()
+            yield house
         finally:
             house.proofs.close()
     finally:

@@ -4,6 +4,7 @@ import argparse
 from urllib.parse import quote
 
 from edged.cli.client import add_daemon_options, ask
+from edged.cli.explained import explained
 from edged.cli.show import bytes_for_people, print_json, print_table
 
 
@@ -170,5 +171,8 @@ def _explain(arguments: argparse.Namespace) -> int:
         print_json(answer)
         return 0
     for one in answer["explanations"]:
-        print(f"{one['segment'] or '-'}: {one['standing']}; {one['because']}")
+        for line in explained(one):
+            print(line)
+    clock = answer["clock"]
+    print(f"the clock that deletion asks: {clock['at'] or 'not started'}{'' if clock['trusted'] else ', NOT trusted'}")
     return 0

@@ -17,7 +17,7 @@ from edged.base.errors import Fatal
 from edged.base.files import replace_file
 from edged.base.worker import Worker
 from edged.discover.found import Found
-from edged.report import api_cameras, api_law, api_ledger, api_outages, api_plan, api_retention
+from edged.report import api_cameras, api_explain, api_law, api_ledger, api_outages, api_plan, api_retention
 from edged.report.metrics import CONTENT_TYPE, Metrics
 from edged.report.requests import answer_refusals
 from edged.report.rooms import Rooms
@@ -64,6 +64,7 @@ class Api:
         api_outages.add_routes(app, rooms)
         api_retention.add_routes(app, rooms)
         api_ledger.add_routes(app, rooms)
+        api_explain.add_routes(app, rooms)
         api_law.add_routes(app, rooms)
         api_plan.add_routes(app, rooms)
         runner = await self._runner(app)

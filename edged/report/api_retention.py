@@ -1,4 +1,4 @@
-"""API: holds, floors, segments, and why something is still here or gone."""
+"""API: holds, floors, segments, and the clock that deletion asks."""
 
 import sqlite3
 from typing import Any
@@ -7,13 +7,11 @@ from aiohttp import web
 
 from edged.archive.roster import cameras, get
 from edged.archive.schema import DOOMED, MISSING
-from edged.archive.segments import oldest, parse_id, segment_file, segments_in, totals
+from edged.archive.segments import oldest, segment_file, segments_in, totals
 from edged.base.spans import Span
 from edged.model import StreamKind
 from edged.report.requests import BadRequest, parse_time, print_time, read_body, seconds
 from edged.report.rooms import Rooms
-from edged.retain.doom import Grounds
-from edged.retain.explain import Explanation, explain_at, explain_segment
 from edged.retain.holds import Hold, HoldExtension, HoldRequest
 from edged.retain.timekeeping import confirm, read_state, reading
 
@@ -22,7 +20,7 @@ _MOST_SEGMENTS = 5000
 
 
 def add_routes(app: web.Application, rooms: Rooms) -> None:
-    """GET holds, retention, segments, explanations; POST holds, extensions and releases."""
+    """GET holds, retention, segments; POST holds, extensions and releases."""
     handlers = _Retention(rooms)
     app.router.add_get("/v1/holds", handlers.holds)
     app.router.add_post("/v1/holds", handlers.place)
@@ -30,7 +28,6 @@ def add_routes(app: web.Application, rooms: Rooms) -> None:
     app.router.add_post("/v1/holds/{hold}/release", handlers.release)
     app.router.add_get("/v1/retention", handlers.retention)
     app.router.add_post("/v1/retention/clock/confirm", handlers.confirm)
-    app.router.add_get("/v1/retention/explain", handlers.explain)
     app.router.add_get("/v1/segments", handlers.segments)
 
 
@@ -121,23 +118,6 @@ class _Retention:
             }
         )
 
-    async def explain(self, request: web.Request) -> web.Response:
-        rooms, query = self._rooms, request.query
-        grounds = Grounds(
-            law=rooms.law,
-            clock_trusted=rooms.snapshot().retention_clock_trusted,
-            proven=frozenset(volume.id for volume in rooms.volumes if not volume.fenced),
-        )
-        if "segment" in query:
-            told = [await rooms.database.read(explain_segment, parse_id(query["segment"]), grounds)]
-        elif "camera" in query and "at" in query:
-            told = await rooms.database.read(
-                explain_at, query["camera"], StreamKind.MAIN, parse_time(query["at"], "at"), grounds
-            )
-        else:
-            raise BadRequest("name a segment, or a camera and a time")
-        return web.json_response({"explanations": [_explanation(one) for one in told]})
-
     async def segments(self, request: web.Request) -> web.Response:
         if "camera" not in request.query:
             raise BadRequest("name a camera")
@@ -222,15 +202,4 @@ def _hold(hold: Hold) -> dict[str, Any]:
         "second_release_by": hold.release2_by,
         "released": print_time(hold.released_us),
         "state": state,
-    }
-
-
-def _explanation(one: Explanation) -> dict[str, Any]:
-    return {
-        "segment": one.segment,
-        "standing": one.standing,
-        "because": one.because,
-        "rules": list(one.rules),
-        "keep_until": print_time(one.keep_until_us),
-        "ledger": one.ledger,
     }

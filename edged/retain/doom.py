@@ -43,6 +43,16 @@ class Grounds:
     clock_trusted: bool
     proven: frozenset[str]  # ids of the volumes whose identity was just shown
 
+    def erase_due(self, segment: StoredSegment, at_us: int) -> tuple[int, str] | None:
+        """When a segment has to go by age and by which rule, as the law stands at `at_us`; None where it need not."""
+        return self.law.erase_due(
+            segment.situation,
+            end_us=segment.end_us,
+            keep_until=segment.keep_until_us,
+            floor_days=segment.floor.days,
+            at_us=at_us,
+        )
+
 
 Reached = dict[tuple[str, int], SegmentKey]  # by camera and stream, the last segment looked at
 
@@ -65,13 +75,7 @@ def verdict_on(
     segment: StoredSegment, holds: Held, retention_us: int, grounds: Grounds, *, space_needed: bool
 ) -> Verdict:
     """The verdict on a stored segment as the index stands."""
-    due = grounds.law.erase_due(
-        segment.situation,
-        end_us=segment.end_us,
-        keep_until=segment.keep_until_us,
-        floor_days=segment.floor.days,
-        at_us=retention_us,
-    )
+    due = grounds.erase_due(segment, retention_us)
     return judge(
         segment.facts,
         held_by=held_by(holds, segment),

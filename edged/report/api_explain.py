@@ -1,0 +1,86 @@
+"""API: why a segment, or what a camera recorded at one time, is still here or gone; with the articles' own words."""
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from aiohttp import web
+
+from edged.archive.segments import parse_id
+from edged.base.clock import SECOND
+from edged.model import StreamKind
+from edged.report.requests import BadRequest, parse_time
+from edged.report.rooms import Rooms
+from edged.retain.doom import Grounds
+from edged.retain.explain import Explanation, HoldNamed, explain_at, explain_segment
+from edged.retain.timekeeping import read_state
+
+
+def add_routes(app: web.Application, rooms: Rooms) -> None:
+    """GET explanations. Times are civil time at the site, with its offset: midnights are what retention counts."""
+
+    async def explain(request: web.Request) -> web.Response:
+        query = request.query
+        trusted = rooms.snapshot().retention_clock_trusted
+        fenced = {volume.id: volume.fenced for volume in rooms.volumes if volume.fenced}
+        proven = frozenset(volume.id for volume in rooms.volumes if not volume.fenced)
+        grounds = Grounds(law=rooms.law, clock_trusted=trusted, proven=proven)
+        if "segment" in query:
+            told = [await rooms.database.read(explain_segment, parse_id(query["segment"]), grounds)]
+        elif "camera" in query and "at" in query:
+            told = await rooms.database.read(
+                explain_at, query["camera"], StreamKind.MAIN, parse_time(query["at"], "at"), grounds
+            )
+        else:
+            raise BadRequest("name a segment, or a camera and a time")
+        state = await rooms.database.read(read_state)
+        tz = rooms.law.tz
+        return web.json_response(
+            {
+                "explanations": [_explanation(one, tz, proven, fenced) for one in told],
+                "clock": {"at": None if state is None else _local(state.retention_us, tz), "trusted": trusted},
+            }
+        )
+
+    app.router.add_get("/v1/retention/explain", explain)
+
+
+def _explanation(one: Explanation, tz: ZoneInfo, proven: frozenset[str], fenced: Mapping[str, str]) -> dict[str, Any]:
+    lacking = None
+    if one.volume is not None and one.standing != "deleted" and one.volume not in proven:
+        lacking = fenced.get(one.volume, "it is not configured")
+    return {
+        "segment": one.segment,
+        "from": None if one.span is None else _local(one.span.start_us, tz),
+        "to": None if one.span is None else _local(one.span.end_us, tz),
+        "standing": one.standing,
+        "because": one.because,
+        "rules": list(one.rules),
+        "articles": [{"rule": each.rule, "name": each.name, "text_zh": each.text_zh} for each in one.articles],
+        "holds": [_hold(hold, tz) for hold in one.holds],
+        "keep_until": None if one.keep_until_us is None else _local(one.keep_until_us, tz),
+        "erase_due": None if one.erase_due_us is None else _local(one.erase_due_us, tz),
+        "deleted": None if one.deleted_us is None else _local(one.deleted_us, tz),
+        "ledger": one.ledger,
+        "late": None if one.late is None else {"at": _local(one.late.arrived_us, tz), "ledger": one.late.ledger},
+        "volume": one.volume,
+        "volume_lacking": lacking,
+    }
+
+
+def _hold(hold: HoldNamed, tz: ZoneInfo) -> dict[str, Any]:
+    return {
+        "id": hold.id,
+        "case": hold.case,
+        "authority": hold.authority,
+        "document": hold.document,
+        "placed_by": hold.placed_by,
+        "placed": _local(hold.placed_us, tz),
+        "first_release_by": hold.half_released_by,
+    }
+
+
+def _local(at_us: int, tz: ZoneInfo) -> str:
+    """ISO 8601 in civil time with its offset, to the second."""
+    return dt.datetime.fromtimestamp(at_us // SECOND, tz).isoformat()
