@@ -1,4 +1,4 @@
-"""A whole controller on a manual clock, for the boundaries of the law: the real composition, files, API and command line.
+"""A whole controller on a manual clock, for the boundaries of the law: real composition, files, API and commands.
 
 What the world does is played: time passes, the recorder leaves files and journal lines, the kernel says whether a time
 service is there. Everything else is the controller as it runs: configuration file, index, law, intake, sweep, holds,
