@@ -8,10 +8,8 @@ A new volume gets its file first and its row second. A crash between the two lea
 index does not know, which is also what a lost database looks like: both are adopted by the uuid in the file.
 """
 
-import contextlib
 import json
 import os
-import re
 import sqlite3
 import uuid
 from collections.abc import Sequence
@@ -21,11 +19,11 @@ from typing import NamedTuple
 
 from edged.archive.layout import IDENTITY
 from edged.archive.ledger import LedgerKind, append
-from edged.base.files import canonical_json, replace_file
+from edged.base.files import canonical_json, replace_file, working_name
 
 VERSION = 1
 # What replace_file leaves where the power goes before the rename; it must not make a new disk look used.
-_LEFTOVER = re.compile(rf"\.{re.escape(IDENTITY)}\.\d+\.tmp")
+_LEFTOVER = working_name(Path(IDENTITY)).name
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,14 +155,10 @@ def _check_empty(path: Path, volume_id: str) -> None:
         raise _Fenced(f"volume {volume_id}: its folder does not exist; mount the disk or create the folder") from error
     except OSError as error:
         raise _Fenced(f"volume {volume_id}: its folder cannot be listed ({error.strerror}); check the disk") from error
-    leftovers = [name for name in names if _LEFTOVER.fullmatch(name)]
-    if len(names) > len(leftovers) + ("lost+found" in names):
+    if set(names) - {_LEFTOVER, "lost+found"}:
         raise _Fenced(
             f"volume {volume_id}: its folder holds files but no {IDENTITY}; use an empty folder or mount the right disk"
         )
-    for name in leftovers:
-        with contextlib.suppress(OSError):
-            os.unlink(path / name)
 
 
 def _check_writable(path: Path) -> None:

@@ -24,9 +24,10 @@ def sync_folder(folder: Path) -> None:
 def replace_file(path: Path, content: bytes, *, mode: int = 0o640) -> None:
     """Replace `path` by `content` atomically and durably: a reader sees the old bytes or the new, never a mix.
 
-    `mode` counts from the first byte, so a secret is never readable in between. Raises OSError.
+    `mode` counts from the first byte, so a secret is never readable in between. One process at a time may replace a
+    file: the working name is always the same, so that what a crash leaves there goes with the next try. Raises OSError.
     """
-    working = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    working = working_name(path)
     fd = os.open(working, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     try:
         with os.fdopen(fd, "wb") as file:
@@ -40,6 +41,11 @@ def replace_file(path: Path, content: bytes, *, mode: int = 0o640) -> None:
             os.unlink(working)
         raise
     sync_folder(path.parent)
+
+
+def working_name(path: Path) -> Path:
+    """Where `replace_file` prepares the new content of `path`."""
+    return path.with_name(f".{path.name}.tmp")
 
 
 def make_folder(folder: Path, *, mode: int = 0o750) -> None:

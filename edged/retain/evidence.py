@@ -25,7 +25,7 @@ from edged.archive.schema import MISSING, SEALED, STREAM_NO
 from edged.archive.segments import STREAM_OF
 from edged.archive.volumes import Volume, prove
 from edged.base.clock import SECOND, Clock
-from edged.base.files import canonical_json, make_folder, replace_file, sync_folder
+from edged.base.files import canonical_json, make_folder, replace_file, sync_folder, working_name
 from edged.retain.disk import SweptVolume
 from edged.retain.holds import Hold, list_holds
 
@@ -219,6 +219,7 @@ def _take_away(volume: Volume, hold: Hold, wanted: set[PurePosixPath], gone: set
     for below, _, files in os.walk(folder, topdown=False):
         if Path(below) != folder and not files and not os.listdir(below):
             os.rmdir(below)
+    working_name(folder / SIDECAR).unlink(missing_ok=True)  # what a crash in the middle of replacing it left
     if set(os.listdir(folder)) <= {SIDECAR}:
         (folder / SIDECAR).unlink(missing_ok=True)
         os.rmdir(folder)

@@ -58,7 +58,7 @@ def test_i7_a_crash_between_file_and_row_is_adopted(connection: sqlite3.Connecti
 
 
 def test_i7_a_crash_before_the_rename_leaves_an_empty_folder(connection: sqlite3.Connection, disk: Path) -> None:
-    (disk / ".VOLUME.json.4711.tmp").write_bytes(b'{"v":1')
+    (disk / ".VOLUME.json.tmp").write_bytes(b'{"v":1')
     assert not opened(connection, disk).fenced
     assert sorted(os.listdir(disk)) == ["VOLUME.json"]
 
