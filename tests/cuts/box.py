@@ -1,0 +1,205 @@
+"""One box on a disk: what is prepared on it, the start that puts it right after a cut, and a picture of the outcome."""
+
+import asyncio
+import hashlib
+import json
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from edged.app.house import House, built, live
+from edged.archive.layout import segment_path
+from edged.base.clock import DAY, HOUR, MINUTE, ManualClock
+from edged.config import Config, load_config
+from edged.model import RecorderStart, SegmentSealed
+from edged.record.assignment import AssignedVolume
+from edged.record.buffers import Shelf
+from edged.record.runs import RunCounter
+from edged.record.volume import VolumeWriter
+from tests.archive_kit import T0, sealed, write_journal
+
+RECORDER = "box"
+SET_UP_US = T0 + HOUR
+ACT_US = T0 + 40 * DAY  # past every floor of what the preparation recorded, and past the grace
+START_US = ACT_US + MINUTE
+SWEEP_EVERY_S, EVIDENCE_EVERY_S = 601.0, 2.0
+BOOTED_US = T0 - DAY
+
+CONFIG = """\
+[site]
+id = "test-site"
+jurisdiction = "jilin"
+place = "{place}"
+repair_unit = "duty engineer"
+superior_department = "security department"
+
+[recorder]
+id = "box"
+state_dir = "{root}/state"
+runtime_dir = "{run}"
+
+[[volume]]
+id = "v1"
+path = "{root}/v1"
+reserve = "1MiB"
+
+[discovery]
+enabled = false
+
+[outage]
+outage_after = "1h"
+
+[retention]
+sweep_every = "601s"
+
+[metrics]
+port = 0
+
+[[camera]]
+id = "cam-1"
+url = "rtsp://192.0.2.1/stream"
+
+[[camera]]
+id = "cam-2"
+url = "rtsp://192.0.2.2/stream"
+"""
+
+
+class RestingClock(ManualClock):
+    """Moves only when told to, and tells when somebody has come to rest for so many seconds."""
+
+    def __init__(self, wall_us: int) -> None:
+        super().__init__(wall_us, wall_us - BOOTED_US)
+        self._rests: dict[float, asyncio.Event] = {}
+
+    async def sleep(self, seconds: float) -> None:
+        self._rests.setdefault(seconds, asyncio.Event()).set()
+        await super().sleep(seconds)
+
+    async def rest(self, seconds: float) -> None:
+        """Wait until somebody begins to sleep for `seconds`, from now on."""
+        begun = self._rests[seconds] = asyncio.Event()
+        await begun.wait()
+
+
+class CutBox:
+    """The box below `root`, which is all that a cut leaves; its sockets and its configuration lie beside."""
+
+    def __init__(self, folder: Path, root: Path | None = None) -> None:
+        self.folder = folder
+        self.root = root or folder / "box"
+        self.state = self.root / "state"
+        self.volume = self.root / "v1"
+        self.run_dir = folder / "run"
+        self.run_dir.mkdir(parents=True, exist_ok=True)
+        self.place = "listed"
+
+    @property
+    def config(self) -> Config:
+        file = self.folder / "edged.toml"
+        file.write_text(CONFIG.format(root=self.root, run=self.run_dir, place=self.place))
+        return load_config(file)
+
+    def put(self, *facts: SegmentSealed) -> None:
+        """Segments as a recorder leaves them: the files, and their lines in the journal."""
+        for fact in facts:
+            file = self.file(fact)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(footage(fact.camera, fact.start_us))
+        write_journal(self.volume, facts, recorder=RECORDER)
+
+    def file(self, fact: SegmentSealed) -> Path:
+        return self.volume / segment_path(fact.camera, fact.stream, fact.start_us, fact.run, fact.seq)
+
+    # --- starts ------------------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def standing(self, at_us: int = ACT_US) -> AsyncIterator[House]:
+        """The controller, built but running nothing by itself."""
+        async with built(self.config, RestingClock(at_us), external_recorder=True) as house:
+            await house.keeper.begin()
+            yield house
+
+    @asynccontextmanager
+    async def recorder(self, at_us: int) -> AsyncIterator[VolumeWriter]:
+        """A recorder's writer on the volume, from the moment at which what a crash left there is in order."""
+        identity = json.loads((self.volume / "VOLUME.json").read_bytes())
+        runs = RunCounter(self.state / f"recorder-{RECORDER}.run")
+        clock = RestingClock(at_us)
+        start = RecorderStart(
+            recorder=RECORDER,
+            run=runs.take(),
+            at_us=at_us,
+            mono_us=clock.monotonic_us(),
+            boot_id=clock.boot_id(),
+            version="0",
+        )
+        volume = AssignedVolume(id="v1", path=str(self.volume), uuid=identity["uuid"])
+        writer = VolumeWriter(volume, start, runs, clock, Shelf(), sync_us=100_000)
+        try:
+            while writer.fenced or writer.recovering:
+                assert writer.opening or not writer.fenced, writer.fenced
+                await asyncio.sleep(0.001)
+            yield writer
+        finally:
+            writer.stop()
+            while not writer.stopped:
+                await asyncio.sleep(0.001)
+
+    async def start_and_stop(self, at_us: int = START_US, *, recorder: bool = True) -> None:
+        """A whole run of the product, up to where it has nothing left to do, and its orderly end."""
+        if recorder and (self.volume / "VOLUME.json").exists():
+            async with self.recorder(at_us):
+                pass
+        clock = RestingClock(at_us)
+        stop = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            swept = group.create_task(clock.rest(SWEEP_EVERY_S))
+            running = group.create_task(live(self.config, clock, stop, external_recorder=True, log_level="info"))
+            await asyncio.wait((swept, running), return_when=asyncio.FIRST_COMPLETED)
+            # The journals were read and the sweep has passed. A step of the evidence may be under way; the one after
+            # it has seen all of that.
+            for _ in range(2):
+                stepped = group.create_task(clock.rest(EVIDENCE_EVERY_S))
+                await asyncio.sleep(0)
+                clock.advance(EVIDENCE_EVERY_S)
+                await asyncio.wait((stepped, running), return_when=asyncio.FIRST_COMPLETED)
+            assert not running.done(), "the controller ended by itself"
+            stop.set()
+
+    # --- copies ------------------------------------------------------------------------------------------------------
+
+    def keep(self, name: str) -> None:
+        """Keep a copy of the box under `name`; hard links and times are kept."""
+        subprocess.run(["cp", "-a", self.root, self.folder / name], check=True)
+
+    def put_back(self, name: str) -> None:
+        """Have the box as it was kept under `name`."""
+        shutil.rmtree(self.root, ignore_errors=True)
+        subprocess.run(["cp", "-a", self.folder / name, self.root], check=True)
+
+
+def footage(camera: str, start_us: int) -> bytes:
+    """The bytes of a segment; what they show does not matter to the archive."""
+    return f"{camera} {start_us} ".encode() * 20
+
+
+def segment(camera: str = "cam-1", minute: int = 0, run: int = 1) -> SegmentSealed:
+    """A minute of a camera, `minute` minutes after T0."""
+    start_us = T0 + minute * MINUTE
+    content = footage(camera, start_us)
+    digest = hashlib.sha256(content).hexdigest()
+    return sealed(camera, start_us, run=run, seq=minute, bytes=len(content), sha256=digest)
+
+
+def minutes(camera: str, numbers: Iterable[int]) -> list[SegmentSealed]:
+    return [segment(camera, number) for number in numbers]
+
+
+def set_up(box: CutBox) -> None:
+    """Folders, and the run counter as a recorder's first start leaves it."""
+    box.volume.mkdir(parents=True)
+    box.state.mkdir()
+    RunCounter(box.state / f"recorder-{RECORDER}.run")

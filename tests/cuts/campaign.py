@@ -1,0 +1,118 @@
+"""Cuts one act at many of its steps, and compares what the next start makes of each with what it should be."""
+
+import asyncio
+import itertools
+import multiprocessing
+import random
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tests.cuts import picture
+from tests.cuts.acts import ACTS, Act
+from tests.cuts.box import START_US, CutBox
+from tests.cuts.picture import Picture
+from tests.cuts.reins import Ride, Step, ride
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """One cut, `number` steps from the act's beginning, and what was wrong after the next start."""
+
+    number: int
+    before: Step
+    words: tuple[str, ...]
+    wrong: tuple[str, ...]
+
+    def __str__(self) -> str:
+        said = f", after {' and '.join(self.words)}" if self.words else ""
+        return f"{self.number}: before {self.before}{said}: {'; '.join(self.wrong[:3]) or 'well'}"
+
+
+class Campaign:
+    """One act in one folder. `steps` are those of the act where nothing is cut."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.act: Act = ACTS[name]
+        self.steps: list[Step] = []
+        self._box = CutBox(folder)
+        self._ends: list[Picture] = []  # after so many words
+
+    def begin(self) -> list[str]:
+        """Prepare the box and find out how it ends when nothing is cut; what is wrong already then."""
+        _apart(lambda: self.act.prepare(self._box))
+        self._box.keep("prepared")
+        uncut = self._perform()
+        self.steps = uncut.steps
+        whole, wrong = _start(self._box)
+        for words in range(len(uncut.words) + 1):
+            self._perform(leave_after=words)
+            end, faults = _start(self._box)
+            self._ends.append(end)
+            wrong += faults
+        return [f"uncut: {fault}" for fault in wrong + picture.differences(whole, self._ends[-1])]
+
+    def cuts(self, numbers: Sequence[int]) -> Iterator[Cut]:
+        """Cut at each of these steps. One that a run does not reach (threads take turns) is left out."""
+        for number in numbers:
+            done = self._perform(kill_before=number)
+            if done.killed:
+                end, faults = _start(self._box)
+                faults += self._judge(end, len(done.words))
+                yield Cut(number, done.steps[-1], tuple(done.words), tuple(faults))
+
+    def _perform(self, *, kill_before: int | None = None, leave_after: int | None = None) -> Ride:
+        box, act = self._box, self.act
+        box.put_back("prepared")
+        return ride(
+            lambda cue: asyncio.run(act.perform(box, cue)), box.root, kill_before=kill_before, leave_after=leave_after
+        )
+
+    def _judge(self, end: Picture, words: int) -> list[str]:
+        """What was acknowledged is there; what was under way is there as a whole, or not at all."""
+        fits = [picture.differences(end, expected) for expected in self._ends[words : words + 2]]
+        return [] if not all(fits) else min(fits, key=len)
+
+
+def chosen(steps: Sequence[Step], most: int, seed: int) -> list[int]:
+    """At most `most` step numbers of `steps`, all where they are fewer; the same ones for the same seed.
+
+    A commit writes many pages one after the other into one file, and a cut between two of them is like the next. So the
+    first and the last of such a row come before the others.
+    """
+    rows = [list(row) for _, row in itertools.groupby(range(1, len(steps) + 1), key=lambda number: steps[number - 1])]
+    telling = sorted({number for row in rows for number in (row[0], row[-1])})
+    others = sorted(set(range(1, len(steps) + 1)) - set(telling))
+    draw = random.Random(seed)
+    if len(telling) > most:
+        return sorted(draw.sample(telling, most))
+    return sorted(telling + draw.sample(others, min(len(others), most - len(telling))))
+
+
+def _start(box: CutBox) -> tuple[Picture, list[str]]:
+    """What a start makes of the box, and what is wrong with that. A second start must find nothing left to do."""
+    _apart(lambda: box.start_and_stop(START_US))
+    first, wrong = _apart(lambda: picture.take(box))
+    _apart(lambda: box.start_and_stop(START_US + 60_000_000))
+    second, _ = _apart(lambda: picture.take(box))
+    return first, wrong + [f"changed by a second start: {line}" for line in picture.differences(second, first)]
+
+
+def _apart(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """The result of `work` in a process of its own: what forks has to stay free of threads."""
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=lambda: theirs.send(asyncio.run(work())))
+    process.start()
+    theirs.close()
+    try:
+        result: T = ours.recv()
+    except EOFError:
+        raise RuntimeError("a start failed: see above") from None
+    finally:
+        process.join()
+        ours.close()
+    return result
