@@ -5,9 +5,11 @@ import hashlib
 import json
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 from edged.app.house import House, built, live
 from edged.archive.layout import segment_path
@@ -18,13 +20,14 @@ from edged.record.assignment import AssignedVolume
 from edged.record.buffers import Shelf
 from edged.record.runs import RunCounter
 from edged.record.volume import VolumeWriter
+from edged.retain.evidence import EVERY_S as EVIDENCE_EVERY_S
 from tests.archive_kit import T0, sealed, write_journal
 
 RECORDER = "box"
 SET_UP_US = T0 + HOUR
 ACT_US = T0 + 40 * DAY  # past every floor of what the preparation recorded, and past the grace
 START_US = ACT_US + MINUTE
-SWEEP_EVERY_S, EVIDENCE_EVERY_S = 601.0, 2.0
+LIMIT_S = 60.0  # a start that takes longer hangs
 BOOTED_US = T0 - DAY
 
 CONFIG = """\
@@ -51,9 +54,6 @@ enabled = false
 [outage]
 outage_after = "1h"
 
-[retention]
-sweep_every = "601s"
-
 [metrics]
 port = 0
 
@@ -68,19 +68,21 @@ url = "rtsp://192.0.2.2/stream"
 
 
 class RestingClock(ManualClock):
-    """Moves only when told to, and tells when somebody has come to rest for so many seconds."""
+    """Moves only when told to, and tells when a task has come to rest on it."""
 
     def __init__(self, wall_us: int) -> None:
         super().__init__(wall_us, wall_us - BOOTED_US)
-        self._rests: dict[float, asyncio.Event] = {}
+        self._rests: dict[str, asyncio.Event] = {}
 
     async def sleep(self, seconds: float) -> None:
-        self._rests.setdefault(seconds, asyncio.Event()).set()
+        task = asyncio.current_task()
+        assert task is not None
+        self._rests.setdefault(task.get_name(), asyncio.Event()).set()
         await super().sleep(seconds)
 
-    async def rest(self, seconds: float) -> None:
-        """Wait until somebody begins to sleep for `seconds`, from now on."""
-        begun = self._rests[seconds] = asyncio.Event()
+    async def rest(self, task: str) -> None:
+        """Wait until the task of that name begins to sleep, from now on."""
+        begun = self._rests[task] = asyncio.Event()
         await begun.wait()
 
 
@@ -102,13 +104,13 @@ class CutBox:
         file.write_text(CONFIG.format(root=self.root, run=self.run_dir, place=self.place))
         return load_config(file)
 
-    def put(self, *facts: SegmentSealed) -> None:
-        """Segments as a recorder leaves them: the files, and their lines in the journal."""
+    def put(self, *facts: SegmentSealed, at_us: int = T0) -> None:
+        """Segments as a recorder leaves them: the files, and their lines in the journal of the day of `at_us`."""
         for fact in facts:
             file = self.file(fact)
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(footage(fact.camera, fact.start_us))
-        write_journal(self.volume, facts, recorder=RECORDER)
+        write_journal(self.volume, facts, at_us, RECORDER)
 
     def file(self, fact: SegmentSealed) -> Path:
         return self.volume / segment_path(fact.camera, fact.stream, fact.start_us, fact.run, fact.seq)
@@ -139,14 +141,15 @@ class CutBox:
         volume = AssignedVolume(id="v1", path=str(self.volume), uuid=identity["uuid"])
         writer = VolumeWriter(volume, start, runs, clock, Shelf(), sync_us=100_000)
         try:
-            while writer.fenced or writer.recovering:
-                assert writer.opening or not writer.fenced, writer.fenced
-                await asyncio.sleep(0.001)
+            async with asyncio.timeout(LIMIT_S):
+                while writer.fenced or writer.recovering:
+                    await asyncio.sleep(0.001)
             yield writer
         finally:
             writer.stop()
-            while not writer.stopped:
-                await asyncio.sleep(0.001)
+            async with asyncio.timeout(LIMIT_S):
+                while not writer.stopped:
+                    await asyncio.sleep(0.001)
 
     async def start_and_stop(self, at_us: int = START_US, *, recorder: bool = True) -> None:
         """A whole run of the product, up to where it has nothing left to do, and its orderly end."""
@@ -155,19 +158,20 @@ class CutBox:
                 pass
         clock = RestingClock(at_us)
         stop = asyncio.Event()
-        async with asyncio.TaskGroup() as group:
-            swept = group.create_task(clock.rest(SWEEP_EVERY_S))
+        async with asyncio.timeout(LIMIT_S), asyncio.TaskGroup() as group:
             running = group.create_task(live(self.config, clock, stop, external_recorder=True, log_level="info"))
-            await asyncio.wait((swept, running), return_when=asyncio.FIRST_COMPLETED)
-            # The journals were read and the sweep has passed. A step of the evidence may be under way; the one after
-            # it has seen all of that.
+            await self._rest(clock, running, "archive")  # the journals were read, and the sweep has passed
+            # A step of the evidence may be under way; the one after it has seen all of that.
             for _ in range(2):
-                stepped = group.create_task(clock.rest(EVIDENCE_EVERY_S))
-                await asyncio.sleep(0)
                 clock.advance(EVIDENCE_EVERY_S)
-                await asyncio.wait((stepped, running), return_when=asyncio.FIRST_COMPLETED)
-            assert not running.done(), "the controller ended by itself"
+                await self._rest(clock, running, "evidence")
             stop.set()
+
+    async def _rest(self, clock: RestingClock, running: asyncio.Task[None], task: str) -> None:
+        async with asyncio.TaskGroup() as group:
+            rested = group.create_task(clock.rest(task))
+            await asyncio.wait((rested, running), return_when=asyncio.FIRST_COMPLETED)
+            assert not running.done(), "the controller ended by itself"
 
     # --- copies ------------------------------------------------------------------------------------------------------
 
@@ -203,3 +207,32 @@ def set_up(box: CutBox) -> None:
     box.volume.mkdir(parents=True)
     box.state.mkdir()
     RunCounter(box.state / f"recorder-{RECORDER}.run")
+
+
+async def recorded(box: CutBox, *facts: SegmentSealed) -> None:
+    """A box that was set up, and has recorded and indexed these."""
+    set_up(box)
+    await box.start_and_stop(SET_UP_US - MINUTE, recorder=False)
+    box.put(*facts)
+    await box.start_and_stop(SET_UP_US)
+
+
+class Tells(Protocol):
+    """Where cuts may fall from, and what has been promised."""
+
+    def begin(self) -> None: ...
+
+    def told(self, word: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """What is cut. `prepare` runs uncut; the start after the cut is at `start_us`.
+
+    `perform` says each thing it has promised. What it says nothing of, edged does by itself: there the next start comes
+    to the same end, wherever the act was cut.
+    """
+
+    prepare: Callable[[CutBox], Coroutine[Any, Any, None]]
+    perform: Callable[[CutBox, Tells], Coroutine[Any, Any, None]]
+    start_us: int = START_US

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from edged.base.clock import MINUTE
 from tests.cuts import picture
-from tests.cuts.acts import ACTS, Act
-from tests.cuts.box import START_US, CutBox
+from tests.cuts.acts import ACTS
+from tests.cuts.box import Act, CutBox
 from tests.cuts.picture import Picture
 from tests.cuts.reins import Ride, Step, ride
 
@@ -47,10 +48,10 @@ class Campaign:
         self._box.keep("prepared")
         uncut = self._perform()
         self.steps = uncut.steps
-        whole, wrong = _start(self._box)
+        whole, wrong = self._start()
         for words in range(len(uncut.words) + 1):
             self._perform(leave_after=words)
-            end, faults = _start(self._box)
+            end, faults = self._start()
             self._ends.append(end)
             wrong += faults
         return [f"uncut: {fault}" for fault in wrong + picture.differences(whole, self._ends[-1])]
@@ -60,7 +61,7 @@ class Campaign:
         for number in numbers:
             done = self._perform(kill_before=number)
             if done.killed:
-                end, faults = _start(self._box)
+                end, faults = self._start()
                 faults += self._judge(end, len(done.words))
                 yield Cut(number, done.steps[-1], tuple(done.words), tuple(faults))
 
@@ -70,6 +71,15 @@ class Campaign:
         return ride(
             lambda cue: asyncio.run(act.perform(box, cue)), box.root, kill_before=kill_before, leave_after=leave_after
         )
+
+    def _start(self) -> tuple[Picture, list[str]]:
+        """What a start makes of the box, and what is wrong with it. A second start must find nothing left to do."""
+        box, at_us = self._box, self.act.start_us
+        _apart(lambda: box.start_and_stop(at_us))
+        first, wrong = _apart(lambda: picture.take(box))
+        _apart(lambda: box.start_and_stop(at_us + MINUTE))
+        second, _ = _apart(lambda: picture.take(box))
+        return first, wrong + [f"changed by a second start: {line}" for line in picture.differences(second, first)]
 
     def _judge(self, end: Picture, words: int) -> list[str]:
         """What was acknowledged is there; what was under way is there as a whole, or not at all."""
@@ -90,15 +100,6 @@ def chosen(steps: Sequence[Step], most: int, seed: int) -> list[int]:
     if len(telling) > most:
         return sorted(draw.sample(telling, most))
     return sorted(telling + draw.sample(others, min(len(others), most - len(telling))))
-
-
-def _start(box: CutBox) -> tuple[Picture, list[str]]:
-    """What a start makes of the box, and what is wrong with that. A second start must find nothing left to do."""
-    _apart(lambda: box.start_and_stop(START_US))
-    first, wrong = _apart(lambda: picture.take(box))
-    _apart(lambda: box.start_and_stop(START_US + 60_000_000))
-    second, _ = _apart(lambda: picture.take(box))
-    return first, wrong + [f"changed by a second start: {line}" for line in picture.differences(second, first)]
 
 
 def _apart(work: Callable[[], Coroutine[Any, Any, T]]) -> T:

@@ -51,6 +51,7 @@ async def take(box: CutBox) -> tuple[Picture, list[str]]:
         "holds": index["holds"],
         "links still due": index["due"],
         "held": _held(box.volume),
+        "set aside": [_hash(path) for path in sorted(box.volume.glob("ledger/*/*.differs-*"))],
         "totals": index["totals"],
         "days": index["days"],
         "coverage": index["coverage"],

@@ -1,0 +1,102 @@
+"""What is done to evidence: holds, and the sweep beside them."""
+
+from edged.base.clock import MINUTE
+from edged.retain.holds import HoldExtension, HoldRequest
+from tests.archive_kit import T0
+from tests.cuts.box import ACT_US, SET_UP_US, Act, CutBox, Tells, minutes, recorded
+
+
+def wanted(*cameras: str, first: int = 0, end: int | None = None) -> HoldRequest:
+    """A hold from minute `first` to minute `end`."""
+    return HoldRequest(
+        cameras=cameras,
+        start_us=T0 + first * MINUTE,
+        end_us=None if end is None else T0 + end * MINUTE,
+        case="case-1",
+        authority="authority-1",
+        document="letter-1",
+        placed_by="person-a",
+    )
+
+
+# --- a hold -----------------------------------------------------------------------------------------------------------
+
+
+async def _two_cameras(box: CutBox) -> None:
+    await recorded(box, *minutes("cam-1", range(3)), *minutes("cam-2", range(2)))
+
+
+async def _place(box: CutBox, cue: Tells) -> None:
+    async with box.standing(SET_UP_US + MINUTE) as house:
+        cue.begin()
+        await house.holds.place(wanted("cam-1", end=2))
+        cue.told("placed")
+        await house.evidence.keep_step()
+        cue.told("linked")
+
+
+async def _held(box: CutBox) -> None:
+    await _two_cameras(box)
+    async with box.standing(SET_UP_US + MINUTE) as house:
+        await house.holds.place(wanted("cam-1", end=2))
+        await house.evidence.keep_step()
+
+
+async def _extend(box: CutBox, cue: Tells) -> None:
+    async with box.standing(SET_UP_US + 2 * MINUTE) as house:
+        cue.begin()
+        extension = HoldExtension(open_end=True, cameras=("cam-2",), document="letter-2", by="person-a")
+        await house.holds.extend("hold-1", extension)
+        cue.told("extended")
+        await house.evidence.keep_step()
+        cue.told("linked")
+
+
+async def _release(box: CutBox, cue: Tells) -> None:
+    async with box.standing(SET_UP_US + 2 * MINUTE) as house:
+        cue.begin()
+        await house.holds.release("hold-1", "person-b")
+        cue.told("half")
+        await house.evidence.keep_step()
+        await house.holds.release("hold-1", "person-c")
+        cue.told("released")
+        await house.evidence.keep_step()
+        cue.told("unlinked")
+
+
+async def _held_and_stray_rm(box: CutBox) -> None:
+    """I2: somebody has removed the camera's folder; the links alone keep its footage."""
+    await _held(box)
+    for file in sorted((box.volume / "segments" / "cam-1").rglob("*.mp4"))[:2]:
+        file.unlink()
+
+
+# --- the sweep --------------------------------------------------------------------------------------------------------
+
+
+async def _old_footage(box: CutBox) -> None:
+    """Past its floor: two cameras' footage, some of it held, some released but still linked."""
+    await recorded(box, *minutes("cam-1", range(3)), *minutes("cam-2", [0, 1, 700]))
+    async with box.standing(SET_UP_US + MINUTE) as house:
+        await house.holds.place(wanted("cam-1", end=1))
+        await house.holds.place(wanted("cam-2", end=1))
+        await house.evidence.keep_step()
+        await house.holds.release("hold-2", "person-b")
+        await house.holds.release("hold-2", "person-c")
+
+
+async def _sweep(box: CutBox, cue: Tells) -> None:
+    async with box.standing(ACT_US) as house:
+        cue.begin()
+        report = await house.sweep.one_pass()
+        assert report.erased == 5, report
+        await house.evidence.keep_step()
+
+
+ACTS = {
+    "place a hold": Act(prepare=_two_cameras, perform=_place),
+    "extend a hold": Act(prepare=_held, perform=_extend),
+    "release a hold": Act(prepare=_held, perform=_release),
+    "release after a stray rm": Act(prepare=_held_and_stray_rm, perform=_release),
+    "sweep": Act(prepare=_old_footage, perform=_sweep),
+}
