@@ -46,6 +46,17 @@ class _Tail(NamedTuple):
     size: int
 
 
+class _Parsed(NamedTuple):
+    """The facts of the next lines of a file, from byte `start` to `end`; `bad` lines told none."""
+
+    file: str
+    start: int
+    end: int
+    lines: int
+    facts: list[Fact]
+    bad: int
+
+
 @dataclass(slots=True)
 class _Followed:
     """One volume being read: its own thread for the disk, and how far each file has been read."""
@@ -54,6 +65,7 @@ class _Followed:
     worker: Worker
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     offsets: dict[str, int] | None = None
+    ahead: "_Parsed | None" = None  # read while what comes before it was being indexed
 
 
 class Intake:
@@ -118,6 +130,7 @@ class Intake:
         name = followed.volume.id
         lines = 0
         async with followed.lock:
+            followed.ahead = None
             try:
                 if followed.offsets is None:
                     followed.offsets = await self._database.read(_offsets, followed.volume.no)
@@ -144,19 +157,22 @@ class Intake:
     async def _batch(self, followed: _Followed, offsets: dict[str, int], tail: _Tail) -> int:
         """Index the next lines of one file; returns how many, 0 where no whole line is there yet."""
         volume, start = followed.volume, offsets.get(tail.file, 0)
-        chunk = await _read(followed, tail.file, start)
-        facts, bad, length, lines = await followed.worker.run(_parse, chunk)
-        if not length:
+        batch, followed.ahead = followed.ahead, None
+        if batch is None or (batch.file, batch.start) != (tail.file, start):
+            batch = await _parsed(followed, tail.file, start)
+        if not batch.lines:
             return 0
-        reached, done = await self._database.write(
-            _store, volume.no, tail.file, start, start + length, facts, self._stamp, self._zone
+        # The volume's thread reads on while the database's is busy.
+        (reached, done), followed.ahead = await asyncio.gather(
+            self._database.write(_store, volume.no, batch, self._stamp, self._zone),
+            _read_ahead(followed, tail, batch.end),
         )
         offsets[tail.file] = reached
         self.indexed_segments += done.segments
         self._late |= done.late > 0
-        self.bad_lines += bad
-        if bad:
-            log.warning("volume %s: %d journal lines cannot be understood and were skipped", volume.id, bad)
+        self.bad_lines += batch.bad
+        if batch.bad:
+            log.warning("volume %s: %d journal lines cannot be understood and were skipped", volume.id, batch.bad)
         if done.conflicting:
             log.error(
                 "volume %s: %d journal lines name a segment that is indexed with another hash; the first entry stays",
@@ -164,7 +180,7 @@ class Intake:
                 done.conflicting,
             )
         self._on_progress()
-        return lines
+        return batch.lines
 
 
 def _offsets(connection: sqlite3.Connection, volume_no: int) -> dict[str, int]:
@@ -216,8 +232,24 @@ async def _read(followed: _Followed, file: str, start: int) -> bytes:
     return chunk[before:]
 
 
-def _parse(chunk: bytes) -> tuple[list[Fact], int, int, int]:
-    """The facts in the whole lines of `chunk`; how many lines were bad; bytes and lines used up."""
+async def _parsed(followed: _Followed, file: str, start: int) -> _Parsed:
+    """The next lines of a file from `start` on, none where no whole one is there yet. Raises _Stopped, OSError."""
+    chunk = await _read(followed, file, start)
+    return await followed.worker.run(_parse, chunk, file, start)
+
+
+async def _read_ahead(followed: _Followed, tail: _Tail, start: int) -> _Parsed | None:
+    """What follows, if it can be read; whatever is in the way is met again, and said, when it is its turn."""
+    if start >= tail.size:
+        return None
+    try:
+        return await _parsed(followed, tail.file, start)
+    except (_Stopped, OSError):
+        return None
+
+
+def _parse(chunk: bytes, file: str, start: int) -> _Parsed:
+    """The facts in the whole lines of `chunk`, which begins at byte `start` of `file`."""
     end = chunk.rfind(b"\n") + 1
     lines = chunk[:end].split(b"\n")[:-1]
     if len(lines) > LINES:
@@ -230,29 +262,28 @@ def _parse(chunk: bytes) -> tuple[list[Fact], int, int, int]:
             facts.append(decode(line))
         except BadLine:
             bad += bool(line)
-    return facts, bad, end, len(lines)
+    return _Parsed(file, start, start + end, len(lines), facts, bad)
 
 
 def _store(
     connection: sqlite3.Connection,
     volume_no: int,
-    file: str,
-    start: int,
-    end: int,
-    facts: list[Fact],
+    batch: _Parsed,
     stamp: Stamp,
     zone: ZoneInfo,
 ) -> tuple[int, Indexed]:
     """Rows and offset, in the caller's one transaction. Returns the offset in force and what was entered."""
-    row = connection.execute("SELECT offset FROM intake WHERE volume = ? AND file = ?", (volume_no, file)).fetchone()
+    row = connection.execute(
+        "SELECT offset FROM intake WHERE volume = ? AND file = ?", (volume_no, batch.file)
+    ).fetchone()
     stored: int = 0 if row is None else row["offset"]
-    if stored != start:
+    if stored != batch.start:
         # A wait that was cancelled after its transaction had begun: the rows are there, go on from where they end.
         return stored, Indexed()
-    recorder = file.split("/")[1]  # journal/<recorder>/<day>.ndjson
-    done = index_facts(connection, volume_no, facts, stamp, zone, recorder)
+    recorder = batch.file.split("/")[1]  # journal/<recorder>/<day>.ndjson
+    done = index_facts(connection, volume_no, batch.facts, stamp, zone, recorder)
     connection.execute(
         "INSERT INTO intake (volume, file, offset) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET offset = excluded.offset",
-        (volume_no, file, end),
+        (volume_no, batch.file, batch.end),
     )
-    return end, done
+    return batch.end, done

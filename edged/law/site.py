@@ -66,8 +66,9 @@ class SiteLaw:
         """
         counted = counted_end_us(end_us, now_us, retention_us, recorded_us)
         known_by = max(now_us, retention_us or now_us)  # a wall clock that says 1970 knows no law
-        then, now = self.decision(situation, counted).floor, self.decision(situation, known_by).floor
-        floor = now if now.days > then.days else then
+        floor = self.decision(situation, counted).floor
+        if self._date(known_by) != self._date(counted):
+            floor = max(floor, self.decision(situation, known_by).floor, key=lambda floor: floor.days)
         return floor, max(self._keep_until(counted, floor.days), known_by + INSPECTION_US)
 
     def erase_due(
