@@ -53,7 +53,7 @@ class Counters:
 class Session:
     """Feeds what `connection` receives to `segmenter`; `counters` belong to the stream and go on across sessions.
 
-    Frames grow in buffers of `shelf`. `fenced` says why the stream's volume cannot be written to, "" where it can.
+    Frames grow in buffers of `shelf`. `fenced` says why no volume can be written to, "" where one can.
     """
 
     def __init__(
@@ -115,11 +115,16 @@ class Session:
         self._no_keyframe_since_us: int | None = now_mono_us
         self._packets_counted = self._lost_counted = 0
         self._messages = 0
+        self._left = False  # the volume, since the last tick
 
     def drain(self, scratch: memoryview, now_us: int, now_mono_us: int) -> None:
         """Take what has arrived. `scratch` is anybody's between calls. Raises StreamFailed: the session is over."""
         if reason := self._fenced():
             raise VolumeFenced(f"the volume is fenced: {reason}")
+        if self._left:
+            # What waits is taken on the next tick, so that its label is later than the failure that explains the gap.
+            self._left = False
+            return
         self._messages = 0
         try:
             # First what the media ports hold: the connection's end is the session's.
@@ -134,6 +139,11 @@ class Session:
         self._check_times(now_mono_us)
         if self._outgoing or now_mono_us >= self._next_ping_us:
             self._speak(now_mono_us)
+
+    def leave_volume(self) -> None:
+        """The volume of the open segment has failed: what was collected for it is lost, a keyframe begins another."""
+        self._left = True
+        self._segmenter.flush(self.video.take_ready())
 
     def finish(self, now_us: int) -> None:
         """The session is over: what was received in whole frames goes to disk."""

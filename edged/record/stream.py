@@ -23,6 +23,7 @@ from edged.record.session import Counters, Session
 from edged.record.tls import Trust
 from edged.record.tracks import audio_format
 from edged.record.volume import VolumeWriter
+from edged.record.volumes import Volumes
 
 log = logging.getLogger(__name__)
 HEALTHY_US = 10 * SECOND  # a session that stored frames for this long begins the back-off anew
@@ -45,17 +46,18 @@ class House:
     lengths: Lengths
     shelf: Shelf
     resolve: Resolve
+    volumes: Volumes
     trust: Trust = field(default_factory=Trust)  # of cameras over TLS
 
 
 class StreamRecorder:
-    """Records `assigned` to `writer` for as long as `run` runs."""
+    """Records `assigned` for as long as `run` runs: to `writer`, its own volume's, or while that fails to another's."""
 
     def __init__(
         self, assigned: AssignedStream, writer: VolumeWriter, house: House, counters: Counters, progress: Committed
     ) -> None:
         self.assigned = assigned
-        self.writer = writer
+        self.writer = writer  # of the volume that its segments go to now
         self.beside = False  # another process still records this stream: that it fails here is no news
         self.handed_over = False  # somebody else tells the journal about this stream now: that it ends here is no news
         self._house = house
@@ -162,6 +164,7 @@ class StreamRecorder:
     # --- what the segmenter decides (its Sink) --------------------------------------------------------------------
 
     def begin(self, start: SegmentStart, video: VideoFormat, codec: str) -> None:
+        self._go_home()
         self._codec, self._width, self._height = codec, video.width, video.height
         if self._up_mono_us is None:
             self._up_mono_us = start.start_mono_us
@@ -213,10 +216,41 @@ class StreamRecorder:
         opened_by_us = self._clock.monotonic_us() + OPENING_US
         while writer.opening and self._clock.monotonic_us() < opened_by_us:
             await self._clock.sleep(_VOLUME_POLL_SECONDS / 10)
-        if reason := writer.fenced:
+        if reason := self._no_volume():
             self._went_down(VolumeFenced(f"the volume is fenced: {reason}"))
-        while writer.fenced:
+        while self._no_volume():
             await self._clock.sleep(_VOLUME_POLL_SECONDS)
+
+    def _no_volume(self) -> str:
+        """Why the stream cannot be stored anywhere; "" where it can, on another volume from now on if need be."""
+        failed = self.writer
+        if not (reason := failed.fenced):
+            return ""
+        chosen = self._house.volumes.choose(self.assigned.volume)
+        if chosen is None:
+            return reason
+        log.warning(
+            "camera %s/%s: volume %s is fenced (%s), going on on volume %s",
+            self.assigned.camera,
+            self.assigned.stream,
+            failed.volume.id,
+            reason,
+            chosen.volume.id,
+        )
+        self.writer = chosen
+        if self._session is not None and self._up_mono_us is not None:
+            # The session goes on. What belongs to the open segment is lost with it, and the next keyframe begins anew.
+            self._file, self._up_mono_us = None, None
+            self._became_down(VolumeFenced.cause, VolumeFenced.code)
+            self._session.leave_volume()
+        return ""
+
+    def _go_home(self) -> None:
+        """A segment begins: on the stream's own volume again, where that has come back."""
+        home = self._house.volumes.writers.get(self.assigned.volume)
+        if home is not None and home is not self.writer and home.trusted:
+            self.writer = home
+            log.info("camera %s/%s: on volume %s again", self.assigned.camera, self.assigned.stream, home.volume.id)
 
     async def _play(self, connection: Connection) -> StreamFailed:
         self._counters.sessions += 1
@@ -229,7 +263,7 @@ class StreamRecorder:
             connection,
             segmenter,
             self._counters,
-            lambda: self.writer.fenced,
+            self._no_volume,
             self._house.shelf,
             self._clock.monotonic_us(),
             self.quirk,
@@ -290,9 +324,7 @@ class StreamRecorder:
                 error.code,
                 error,
             )
-        self._become(StreamState.DOWN)
-        self._cause, self._code = error.cause, error.code
-        self._tell_down(error.cause, error.code)
+        self._became_down(error.cause, error.code)
         healthy_since_us, self._up_mono_us = self._up_mono_us, None
         if healthy_since_us is not None and self._clock.monotonic_us() - healthy_since_us >= HEALTHY_US:
             self._backoff.reset()
@@ -300,6 +332,11 @@ class StreamRecorder:
             return self._owner_backoff.next_wait()
         self._owner_backoff.reset()
         return self._backoff.next_wait()
+
+    def _became_down(self, cause: Cause, code: str) -> None:
+        self._become(StreamState.DOWN)
+        self._cause, self._code = cause, code
+        self._tell_down(cause, code)
 
     def _tell_down(self, cause: Cause, code: str) -> None:
         if cause is self._told or self.beside or self.handed_over:

@@ -21,6 +21,7 @@ from edged.record.segmenter import Lengths
 from edged.record.session import Counters
 from edged.record.stream import House, StreamRecorder
 from edged.record.volume import VolumeWriter, queue_bytes_for
+from edged.record.volumes import Volumes
 
 log = logging.getLogger(__name__)
 SEGMENT_LIMIT_SECONDS = 60.0  # DESIGN 4: one file is at most 60 s
@@ -49,8 +50,8 @@ class Streams:
         self._clock = clock
         self._lengths = Lengths(us_to_ticks(60 * SECOND), us_to_ticks(2 * SECOND))
         self._shelf = Shelf()
-        self._house = House(clock, engine, self._lengths, self._shelf, resolve)
-        self._volumes: dict[str, VolumeWriter] = {}
+        self._volumes = Volumes(lambda: (recorder.writer for recorder, _ in self._streams.values()))
+        self._house = House(clock, engine, self._lengths, self._shelf, resolve, self._volumes)
         self._streams: dict[StreamKey, tuple[StreamRecorder, asyncio.Task[None]]] = {}
         self._memory: dict[StreamKey, tuple[Counters, Committed]] = {}
         self._leaving: list[VolumeWriter] = []
@@ -63,7 +64,7 @@ class Streams:
 
     def volume_statuses(self) -> tuple[VolumeStatus, ...]:
         """Each volume as it is now."""
-        return tuple(writer.status() for writer in self._volumes.values())
+        return tuple(writer.status() for writer in self._volumes.writers.values())
 
     async def apply(self, assignment: Assignment) -> None:
         """Make it so."""
@@ -76,29 +77,34 @@ class Streams:
         sync_us = _microseconds(assignment.sync_seconds, SEGMENT_LIMIT_SECONDS)
         volumes = {volume.id: volume for volume in assignment.volumes}
         wanted = {(stream.camera, stream.stream): stream for stream in assignment.streams}
-        same_volumes = {name for name, writer in self._volumes.items() if volumes.get(name) == writer.volume}
+        same_volumes = {name for name, writer in self._volumes.writers.items() if volumes.get(name) == writer.volume}
         gone = [
             key
             for key, (recorder, _) in self._streams.items()
-            if wanted.get(key) != recorder.assigned or recorder.assigned.volume not in same_volumes
+            if wanted.get(key) != recorder.assigned
+            or not {recorder.assigned.volume, recorder.writer.volume.id} <= same_volumes
         ]
         for key in gone:
             # Its successor says why it stops or goes on; an end on purpose in between would be a false one.
             recorder, after = self._streams[key][0], wanted.get(key)
             recorder.handed_over |= after is not None and after.no_room != recorder.assigned.no_room
         await cancel(*[self._streams.pop(key)[1] for key in gone])
-        for name in self._volumes.keys() - same_volumes:
-            writer = self._volumes.pop(name)
+        writers = self._volumes.writers
+        for name in writers.keys() - same_volumes:
+            writer = writers.pop(name)
             writer.stop()
             self._leaving.append(writer)
         self._leaving = [writer for writer in self._leaving if not writer.stopped]
         for name, volume in volumes.items():
-            if name not in self._volumes:
-                self._volumes[name] = self._open_volume(volume, sync_us)
-            self._volumes[name].sync_us = sync_us
-            self._volumes[name].queue_bytes = queue_bytes_for(
-                sum(stream.volume == name for stream in assignment.streams)
+            if name not in writers:
+                writers[name] = self._open_volume(volume, sync_us)
+            writers[name].sync_us = sync_us
+            guests = sum(
+                recorder.writer is writers[name] and recorder.assigned.volume != name
+                for recorder, _ in self._streams.values()
             )
+            own = sum(stream.volume == name for stream in assignment.streams)
+            writers[name].queue_bytes = queue_bytes_for(own + guests)
         for key, stream in wanted.items():
             if key not in self._streams:
                 self._begin_stream(stream)
@@ -107,7 +113,7 @@ class Streams:
         return VolumeWriter(volume, self._start, self._runs, self._clock, self._shelf, sync_us=sync_us)
 
     def _begin_stream(self, stream: AssignedStream) -> None:
-        writer = self._volumes.get(stream.volume)
+        writer = self._volumes.writers.get(stream.volume)
         if writer is None:
             log.error("camera %s/%s is assigned to a volume that is not: not recorded", stream.camera, stream.stream)
             return
@@ -156,8 +162,8 @@ class Streams:
         for recorder, _ in streams.values():
             recorder.handed_over |= handed_over
         await cancel(*[task for _, task in streams.values()])
-        writers = [*self._volumes.values(), *self._leaving]
-        self._volumes, self._leaving = {}, []
+        writers = [*self._volumes.writers.values(), *self._leaving]
+        self._volumes.writers, self._leaving = {}, []
         for writer in writers:
             writer.stop(silently=handed_over)
         deadline_us = self._clock.monotonic_us() + round(CLOSING_SECONDS * SECOND)

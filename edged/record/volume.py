@@ -1,7 +1,8 @@
 """One volume's writer: a thread of its own that writes, hashes, syncs, seals and journals what the streams hand it.
 
 The streams' side never blocks: a fragment is put into a queue bounded in bytes, or refused. So a slow disk costs
-footage on that disk alone, and a failing one is fenced: given up with a reason, opened anew with back-off.
+footage on that disk alone, and a failing one is fenced: given up with a reason, opened anew with back-off. Its streams
+go elsewhere meanwhile, and come back once it has been well for a while, longer after every failure.
 
 A segment's end, in this order: sync the file, link it to its name (which refuses to replace), unlink the ``.part``
 name, sync the folder, append the journal line, sync the journal. A crash between any two of these loses nothing (I7).
@@ -30,6 +31,7 @@ from edged.record.recovery import Recovered, recover
 from edged.record.runs import RunCounter
 from edged.record.segment_file import SegmentFile
 from edged.record.segmenter import SegmentEnd
+from edged.record.trial import has_room, try_out
 
 log = logging.getLogger(__name__)
 
@@ -38,11 +40,10 @@ QUEUE_BYTES = 64 * 1024 * 1024  # at least
 # the same instant, and a queue of a fixed size then calls a healthy disk too slow.
 QUEUE_BYTES_PER_STREAM = 4 * 1024 * 1024
 STUCK_US = 10 * SECOND  # a call to the disk that takes longer than this is reported while it lasts
-# A disk that was full is opened again with so much room: what recovery gives back, or a line's worth in a block that is
-# not quite full, would have every camera called again to be let go at its next fragment.
-ROOM_TO_RETURN = 4 * 1024 * 1024
 _LOOK_FOR_ROOM_SECONDS = 1.0
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+PROBATION_US = 5 * SECOND  # how long a volume that had failed must be well before streams come back to it
+LONGEST_PROBATION_US = 600 * SECOND
 _FACTS_KEPT = 10_000  # facts that wait for a fenced volume
 _NOT_OPENED = "the disk has not answered yet"
 _BATCH = 64  # items between two syncs of the journal
@@ -108,6 +109,9 @@ class VolumeWriter:
         self._written = 0
         self._reason = _NOT_OPENED  # why the volume is fenced, "" where it is not
         self._full = False  # it was fenced because it has no room
+        self.free_bytes, self._roomy = 0, False  # as of the last sync
+        self._well_since_us = self._trusted_from_us = 0
+        self._failures = 0  # in close succession
         self.recovering = True  # what a crash left has not been put in order yet
         self._busy_since_us: int | None = None
         self._root = Path(volume.path)
@@ -132,6 +136,11 @@ class VolumeWriter:
     def opening(self) -> bool:
         """Whether the first attempt to open the volume is still under way."""
         return self._reason is _NOT_OPENED
+
+    @property
+    def trusted(self) -> bool:
+        """Whether streams may come (back) to it: it is well, has been for long enough, and has room."""
+        return not self._reason and self._roomy and self._clock.monotonic_us() >= self._trusted_from_us
 
     def write(self, file: SegmentFile, head: bytes, body: memoryview, end_us: int) -> bool:
         """Queue one fragment; False where the volume is fenced or its queue is full, and then nothing is taken."""
@@ -208,13 +217,20 @@ class VolumeWriter:
         self._busy_since_us = self._clock.monotonic_us()
         self._identity.check()
         self._discard_queue()
-        if self._full and not _has_room(self._root):
+        if self._full and not has_room(self._root):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if self._failures:
+            try_out(self._root)
         while self._waiting:
             self._journal.append(self._waiting[0], self._clock.wall_us())
             self._waiting.popleft()
         self._journal.sync()
+        self._measure()
         self._busy_since_us = None
+        self._well_since_us = self._clock.monotonic_us()
+        self._trusted_from_us = self._well_since_us
+        if self._failures:
+            self._trusted_from_us += min(PROBATION_US << min(self._failures - 1, 20), LONGEST_PROBATION_US)
         if self._reason:
             log.info("volume %s: ready", self.volume.id)
         self._reason = ""
@@ -226,6 +242,10 @@ class VolumeWriter:
 
     def _fence(self, error: OSError | VolumeFenced) -> None:
         reason = error.what if isinstance(error, VolumeFenced) else error.strerror or str(error)
+        if not self._reason:
+            if self._clock.monotonic_us() - self._well_since_us > LONGEST_PROBATION_US:
+                self._failures = 0
+            self._failures += 1
         if reason != self._reason:
             log.error("volume %s is fenced: %s", self.volume.id, reason)
         self._reason = reason
@@ -337,6 +357,12 @@ class VolumeWriter:
         for file in self._open:
             file.sync()
         self._journal.sync()
+        self._measure()
+
+    def _measure(self) -> None:
+        space = os.statvfs(self._root)
+        self.free_bytes = space.f_bavail * space.f_frsize
+        self._roomy = has_room(self._root)
 
     def _finish(self) -> None:
         # What is still open belongs to streams that ended without a seal: the next start recovers it.
@@ -355,9 +381,3 @@ class VolumeWriter:
                 )
             )
         self._journal.close()
-
-
-def _has_room(folder: Path) -> bool:
-    """Whether an ordinary process may fill ROOM_TO_RETURN, or an eighth of a very small disk. Raises OSError."""
-    stat = os.statvfs(folder)
-    return stat.f_bavail * stat.f_frsize >= min(ROOM_TO_RETURN, stat.f_blocks * stat.f_frsize // 8)

@@ -1,4 +1,7 @@
-"""One volume stalls, fails or fills: it costs its own cameras alone, and what it costs is a gap of cause disk (I4)."""
+"""One volume stalls, fails or fills: it costs its own cameras alone, and what it costs is a gap of cause disk (I4).
+
+Cameras of a volume that has failed are stored on another, and come back.
+"""
 
 import errno
 from collections.abc import Iterator
@@ -24,6 +27,8 @@ from tests.sim_viewer import fresh_subnet
 pytestmark = pytest.mark.skipif(bool(missing()), reason=f"no file system to stall: {missing()}")
 SICK, WELL = "v1", "v2"
 FRAME_US = 40_000
+OPEN_US = 2 * SECOND  # what may be open when a volume fails: a fragment of a second, and as much as waits to be late
+GOP_US = SECOND  # until the next keyframe
 
 
 @pytest.fixture
@@ -64,27 +69,36 @@ async def until_sealed(site: Site, volume: str, more: int) -> None:
     await until(lambda: len(site.segments(volume)) >= before + more, 30)
 
 
-def frames_of(site: Site, volume: str, camera: Camera) -> list[Frame]:
-    return [frame for path in site.recording(camera.name, volume) for frame in read_frames(path)]
+def frames_of(site: Site, camera: Camera) -> list[Frame]:
+    """In the order of the labels, wherever they are stored."""
+    files = [
+        (fact.start_us, site.files(volume)[fact.camera, fact.run, fact.seq])
+        for volume in (SICK, WELL)
+        for fact in site.segments(volume, camera.name)
+    ]
+    return [frame for _, path in sorted(files) for frame in read_frames(path)]
 
 
-def check_whole(site: Site, volume: str, cameras: list[Camera]) -> None:
+def check_whole(site: Site, cameras: list[Camera]) -> None:
     """Every frame that was sent is stored, in one session and without a gap."""
     for camera in cameras:
-        report = check_gapless(frames_of(site, volume, camera))
+        report = check_gapless(frames_of(site, camera))
         [session] = camera.stats()["sessions"]
         assert report.ok, f"{camera.name}: {report}"
         assert report.frames == session["frames"], camera.name
-        assert not coverage(site, volume, camera).gaps
+        assert not coverage(site, camera).gaps
 
 
-def coverage(site: Site, volume: str, camera: Camera) -> Coverage:
+def coverage(site: Site, camera: Camera) -> Coverage:
     """As the index tells it, from the first footage to the last."""
     connection = open_database(site.root / "index.db")
     try:
-        no = make_volume(connection, site.root / f"index-{volume}", volume).no
-        index_facts(connection, no, site.facts(volume), stamp, SHANGHAI)
-        segments = site.segments(volume, camera.name)
+        for volume in (SICK, WELL):
+            no = make_volume(connection, site.root / f"index-{volume}", volume).no
+            index_facts(connection, no, site.facts(volume), stamp, SHANGHAI)
+        segments = sorted(
+            (one for volume in (SICK, WELL) for one in site.segments(volume, camera.name)), key=lambda one: one.start_us
+        )
         return query(
             connection, camera.name, StreamKind.MAIN, Span(segments[0].start_us, max(one.end_us for one in segments))
         )
@@ -95,9 +109,9 @@ def coverage(site: Site, volume: str, camera: Camera) -> Coverage:
 
 def check_gaps_tell_what_is_missing(site: Site, camera: Camera) -> list[int]:
     """I4: each frame that is not stored lies in a gap of cause disk, and no stored one does; the gaps' lengths."""
-    told = coverage(site, SICK, camera)
+    told = coverage(site, camera)
     assert {gap.cause for gap in told.gaps} == {Cause.DISK}
-    frames = frames_of(site, SICK, camera)
+    frames = frames_of(site, camera)
     assert not check_gapless(frames).doubled
     present = {frame.counter: frame.capture_us for frame in frames}
     first = min(present)
@@ -134,8 +148,7 @@ async def test_i4_a_volume_that_stalls_for_five_seconds_costs_no_frame(site: Sit
             await until_sealed(site, SICK, 2)
             process.terminate()
             assert await process.wait() == 0
-        check_whole(site, SICK, sick)
-        check_whole(site, WELL, well)
+        check_whole(site, [*sick, *well])
 
 
 async def test_i4_a_volume_that_stalls_for_long_loses_its_own_footage_and_says_so(
@@ -155,14 +168,14 @@ async def test_i4_a_volume_that_stalls_for_long_loses_its_own_footage_and_says_s
             await until_sealed(site, SICK, 6)
             process.terminate()
             assert await process.wait() == 0
-        check_whole(site, WELL, well)
+        check_whole(site, well)
         for camera in sick:
             [session] = camera.stats()["sessions"]
             assert session["ended_by"] == "teardown", "a disk is no reason to trouble the camera"
             gaps = check_gaps_tell_what_is_missing(site, camera)
             lost = [fact for fact in site.facts(SICK) if isinstance(fact, Loss) and fact.camera == camera.name]
             dropped = sum(fact.frames for fact in lost)
-            missing_frames = len(check_gapless(frames_of(site, SICK, camera)).missing)
+            missing_frames = len(check_gapless(frames_of(site, camera)).missing)
             print(f"{camera.name}: {missing_frames} frames missing, {dropped} told, gaps of {gaps} us")
             assert dropped == missing_frames > 0
             assert {fact.cause for fact in lost} == {Cause.DISK}
@@ -179,20 +192,20 @@ async def test_i4_a_volume_that_refuses_costs_its_own_cameras_alone(site: Site, 
             status = await site.status(lambda status: not volume_of(status).ok)
             assert volume_of(status).reason
             assert volume_of(status, WELL).ok
-            down = await site.status(
-                lambda status: all(stream_of(status, camera.name).state is StreamState.DOWN for camera in sick)
-            )
-            assert {stream_of(down, camera.name).cause for camera in sick} == {Cause.DISK}
+            # They go on on the other volume, in the sessions that they have.
+            await until(lambda: all(site.segments(WELL, camera.name) for camera in sick), 30)
             disk.tell("fail", errno=0)
             await site.status(all_committed, 30)
             await until_sealed(site, SICK, 4)
             process.terminate()
             assert await process.wait() == 0
-        check_whole(site, WELL, well)
+        check_whole(site, well)
         assert not site.files(SICK, part=True)
         for camera in sick:
+            [session] = camera.stats()["sessions"]
+            assert session["ended_by"] == "teardown", "a disk is no reason to trouble the camera"
             [gap] = check_gaps_tell_what_is_missing(site, camera)
-            assert gap < 25 * SECOND
+            assert gap < OPEN_US + GOP_US
 
 
 async def test_i4_a_volume_that_is_full_goes_on_when_there_is_room_again(tmp_path: Path) -> None:
@@ -202,17 +215,18 @@ async def test_i4_a_volume_that_is_full_goes_on_when_there_is_room_again(tmp_pat
         site.add_volume(SICK, disk.path / SICK)
         site.add_volume(WELL, tmp_path / WELL)
         async with Fleet(cameras=2, gop=25, bitrate="4M", onvif=False, subnet=fresh_subnet()) as fleet:
-            _, well = assign(site, fleet, 1)
+            [sick], well = assign(site, fleet, 1)
             async with site.recorder_process() as process:
                 await site.status(lambda status: bool(status.volumes) and "space" in volume_of(status).reason, 60)
                 before = site.segments(SICK)
                 for path in list(site.files(SICK).values())[:-1]:
                     path.unlink()
-                await until(lambda: len(site.segments(SICK)) > len(before) + 1, 40)
+                await until(lambda: len(site.segments(SICK)) > len(before) + 1, 60)
                 process.terminate()
                 assert await process.wait() == 0
-            check_whole(site, WELL, well)
+            check_whole(site, well)
             assert not site.files(SICK, part=True)
+            assert site.segments(WELL, sick.name), "it was stored on the other volume meanwhile"
 
 
 async def test_i6_a_volume_that_hangs_from_the_start_holds_nobody_else_up(site: Site, disk: PoweredDisk) -> None:
@@ -228,5 +242,6 @@ async def test_i6_a_volume_that_hangs_from_the_start_holds_nobody_else_up(site: 
             told: dict[str, Any] = disk.tell("stall", seconds=0)
             assert not told["cut"]
             await site.status(lambda status: stream_of(status, sick.name).committed_us is not None, 20)
+            await until_sealed(site, SICK, 2)
             process.terminate()
             assert await process.wait() == 0
