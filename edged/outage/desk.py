@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from edged.archive import outbox
-from edged.archive.database import Database
+from edged.archive.database import Database, IndexFull
 from edged.base.clock import Clock
 from edged.law.deadlines import Deadlines
 from edged.model import RecorderStatus, StreamStatus
@@ -71,6 +71,7 @@ class OutageDesk:
         self._loaded = False
         self._started_mono_us = 0
         self._detectors: dict[str, Detector] = {}
+        self._owed: list[tuple[str, Happening]] = []  # seen, and not written yet for want of room
         self._open: dict[str, Incident] = {}  # by camera
         self._countdown = Countdown()
         self._last_status: tuple[int, int, int] | None = None  # pid, run and monotonic reading it came with
@@ -87,6 +88,8 @@ class OutageDesk:
         Call it once a second. The same status given again and again counts as unreachable. Where several processes
         record, `status` is theirs together and `reaches` says of a camera whether its own process is there: one that
         died is no word about the cameras of the others. Returns the changes, which `on_change` has been told.
+
+        Raises IndexFull; what was seen is written when there is room: an outage that comes and goes meanwhile is one.
         """
         async with self._lock:
             now_us, mono_us = self._clock.wall_us(), self._clock.monotonic_us()
@@ -96,10 +99,15 @@ class OutageDesk:
             self._heard |= alive
             streams = {s.camera: s for s in status.streams if s.stream is book.STREAM} if status and alive else {}
             detectors = await self._watching(now_us)
-            found = _look(detectors, streams, lambda camera: alive and reaches(camera), now_us, mono_us)
-            found += [(camera, _Withdrawn()) for camera in self._open if camera not in detectors]
-            changes = await self._write(self._settle, found, now_us, mono_us) if found else []
-            self._detectors = detectors
+            seen = [one for one in self._owed if one[0] in detectors]
+            seen += _look(detectors, streams, lambda camera: alive and reaches(camera), now_us, mono_us)
+            found = [*seen, *((camera, _Withdrawn()) for camera in self._open if camera not in detectors)]
+            try:
+                changes = await self._write(self._settle, found, now_us, mono_us) if found else []
+            except IndexFull:
+                self._detectors, self._owed = detectors, seen
+                raise
+            self._detectors, self._owed = detectors, []
             changes += await self._mark_overdue(now_us, mono_us)
             self._tell(changes)
             return tuple(changes)
@@ -290,7 +298,7 @@ def _look(
     alive: Callable[[str], bool],
     now_us: int,
     mono_us: int,
-) -> list[tuple[str, Happening | _Withdrawn]]:
+) -> list[tuple[str, Happening]]:
     return [
         (camera, what)
         for camera, detector in detectors.items()

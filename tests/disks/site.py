@@ -48,7 +48,7 @@ class DiskBox(Box):
         extra = COMMON
         self.paths = {"v1": folder / "v1", **(more_volumes or {})}
         for name, path in list(self.paths.items())[1:]:
-            path.mkdir(exist_ok=True)
+            path.mkdir(parents=True, exist_ok=True)
             extra += f'\n[[volume]]\nid = "{name}"\npath = "{path}"\nreserve = "1MiB"\n'
         for camera, volume, priority in cameras:
             extra += CAMERA.format(id=camera.name, url=camera.rtsp_url, volume=volume, priority=priority)

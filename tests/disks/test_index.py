@@ -145,3 +145,34 @@ async def test_i6_i7_a_failing_disk_of_the_index_ends_the_controller_and_no_reco
             assert causes <= {"recorder", "planned"}, "while nobody recorded"
             assert box.end() == 0
             check_disks_and_index(box)
+
+
+async def test_i4_i5_i7_one_disk_for_everything_filled_to_the_last_block(disk: LoopDisk, tmp_path: Path) -> None:
+    """Index, recordings, assignment and sockets: nothing can be written down, and afterwards everything is."""
+    folder = disk.path / "edged"
+    async with Fleet(cameras=2, gop=25, bitrate="1M", onvif=False, subnet=fresh_subnet()) as fleet:
+        with DiskBox(folder, [(camera, "v1", 5) for camera in fleet.cameras]) as box:
+            box.start()
+            await until(lambda: box.recorded() == names_of(fleet), "all cameras are recorded")
+            await until(lambda: {one.camera for one in box.sealed()} == names_of(fleet), "segments are sealed")
+            before = box.sealed()
+            disk.fill()
+            await until(lambda: {"index_full", "volume_offline"} <= set(box.health()["problems"]), "it is said")
+            seen_us = box.health()["at_us"]
+            await until(lambda: box.health()["at_us"] > seen_us + 5_000_000, "the limit of an outage passes")
+            disk.free_up()
+            await until(lambda: box.recorded() == names_of(fleet), "all cameras are recorded again")
+            await until(lambda: "index_full" not in box.health()["problems"], "and the index is written again")
+            outages = await until(lambda: two_of(box.ask("/v1/outages?all=1")["outages"]), "the outages are told")
+            assert {(one["camera"], one["cause"]) for one in outages} == {(name, "disk") for name in names_of(fleet)}
+            assert box.controller is not None
+            assert box.controller.poll() is None
+            for camera in fleet.cameras:
+                [gap] = box.gaps(camera.name)
+                assert gap["cause"] == "disk"
+            assert box.end() == 0
+            check_disks_and_index(box, before)
+
+
+def two_of(outages: list[dict[str, str]]) -> list[dict[str, str]]:
+    return outages if len(outages) == 2 else []
