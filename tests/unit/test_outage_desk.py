@@ -1,6 +1,5 @@
 """The desk: what is written, when deadlines pass, what people may enter, and that a restart changes nothing (I5)."""
 
-import contextlib
 import logging
 import sqlite3
 import time
@@ -10,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from edged.archive.database import IndexFull
-from edged.archive.ledger import LedgerKind, append
 from edged.base.clock import HOUR, MINUTE, SECOND
 from edged.base.spans import Span
 from edged.model import Cause
@@ -76,44 +73,6 @@ async def test_nothing_is_told_and_nothing_believed_when_it_could_not_be_written
     assert await site.ledger() == []
     await site.database.write(lambda c: c.execute("DROP TRIGGER broken").fetchall())
     assert events(await site.second()) == ["opened"]
-
-
-@pytest.mark.parametrize("seconds_back", [0, 3, 20], ids=["still gone", "back", "back for good"])
-async def test_i5_an_outage_that_comes_and_goes_while_the_index_is_full_is_told_afterwards(
-    site: Site, seconds_back: int
-) -> None:
-    await site.second(5)
-    last_good_us = site.feeds["cam-a"].committed_us
-    await leave_no_room(site)
-    site.lose("cam-a")
-    await see_nothing_written(site, 20)
-    site.bring_back("cam-a")
-    await see_nothing_written(site, seconds_back)
-    assert site.desk.open_incidents() == ()
-    await site.database.read(lambda connection: connection.execute("PRAGMA max_page_count = 1000000"))
-    await site.second(30)
-    [incident] = await site.desk.incidents(open_only=False)
-    assert (incident.outage.camera, incident.outage.t0_us) == ("cam-a", last_good_us)
-    assert [entry.kind.value for entry in await site.ledger()] == ["outage_opened", "outage_closed"]
-
-
-async def leave_no_room(site: Site) -> None:
-    """As on a full disk: SQLite refuses every page more, and what was free in the ledger's own is used up."""
-    await site.database.read(lambda connection: connection.execute("PRAGMA max_page_count = 1"))
-    for length in (300, 1):
-        with pytest.raises(IndexFull):
-            await enter_on(site, length)
-
-
-async def enter_on(site: Site, length: int) -> None:
-    for number in range(1000):
-        await site.database.write(append, number, LedgerKind.CLOCK_EVENT, {"filler": "x" * length})
-
-
-async def see_nothing_written(site: Site, seconds: int) -> None:
-    for _ in range(seconds):
-        with contextlib.suppress(IndexFull):
-            assert await site.second() == []
 
 
 async def test_t0_is_moved_on_to_footage_the_index_has_and_the_status_had_not(site: Site) -> None:
