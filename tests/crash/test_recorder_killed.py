@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 
 from edged.model import RecorderStart, RecorderStop, StreamDown
+from simulators.camera import Camera
 from simulators.fleet import Fleet
 from simulators.judge import check_gapless, decode_all, read_frames
 from tests.recorder_kit import Site, stream_of, until
@@ -12,6 +13,9 @@ from tests.sim_viewer import fresh_subnet
 
 SECOND = 1_000_000
 CAMERAS = 3
+FRAME_MS = 40
+# An open fragment of 2 s, what has not been read from the socket for a tick, and a fragment on its way to the disk.
+LIMIT_MS = 3000
 
 
 def check(site: Site) -> None:
@@ -60,6 +64,21 @@ async def test_i7_a_killed_recorders_open_segments_are_recovered_to_the_last_fra
             own = [one for one in site.segments(camera=camera.name) if run <= one.run < run + 16]
             frames = [frame for one in own for frame in read_frames(site.files()[one.camera, one.run, one.seq])]
             assert check_gapless(frames).ok, "gapless up to the last fragment"
+    lost = sorted(ms for camera in fleet.cameras for ms in lost_ms(site, camera))
+    print("lost by each kill, in ms:", lost)
+    assert len(lost) == 3 * CAMERAS
+    assert lost[-1] <= LIMIT_MS
+
+
+def lost_ms(site: Site, camera: Camera) -> list[int]:
+    """For each session but the last, which ended in order: what the camera had sent when it broke and no file has."""
+    stored = {
+        frame.counter
+        for one in site.segments(camera=camera.name)
+        for frame in read_frames(site.files()[one.camera, one.run, one.seq])
+    }
+    ends = [session["last"] for session in camera.stats()["sessions"][:-1]]
+    return [(end - max(counter for counter in stored if counter <= end)) * FRAME_MS for end in ends]
 
 
 async def test_i7_an_orderly_end_leaves_nothing_to_recover(tmp_path: Path) -> None:
