@@ -89,13 +89,21 @@ class House:
     ) -> SegmentKey:
         """One sealed segment as the recorder leaves it: the file first, then the fact in the index."""
         end = self.clock.wall_us() if end_us is None else end_us
+        fact = self.sealed(camera, end, length_us=length_us, volume=volume, size=size)
+        await self.index(fact, volume=volume)
+        return SegmentKey(camera, StreamKind.MAIN, fact.start_us, fact.run, fact.seq)
+
+    def sealed(
+        self, camera: str, end: int, *, length_us: int = MINUTE, volume: int = 0, size: int = 40
+    ) -> SegmentSealed:
+        """A file on the disk, and what the journal is going to say of it."""
         self.seq += 1
         content = f"{camera} {end} {self.seq} ".encode().ljust(size, b".")
         key = SegmentKey(camera, StreamKind.MAIN, end - length_us, self.run_no, self.seq)
         file = self.volumes[volume].volume.path / segment_path(*key)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
-        fact = SegmentSealed(
+        return SegmentSealed(
             camera=camera,
             stream=StreamKind.MAIN,
             start_us=end - length_us,
@@ -112,11 +120,13 @@ class House:
             lost_packets=0,
             recovered=False,
             boot_id=self.clock.boot_id(),
-            start_mono_us=self.clock.monotonic_us(),
+            start_mono_us=max(0, self.clock.monotonic_us() - (self.clock.wall_us() - end) - length_us),
         )
+
+    async def index(self, fact: SegmentSealed, *, volume: int = 0) -> None:
+        """What intake does with a line of the journal."""
         no = self.volumes[volume].volume.no
         await self.database.write(index_facts, no, [fact], self.stamper, self.law.tz)
-        return key
 
     async def tick(self) -> None:
         self.stamper.follow((await tick(self.database, self.clock, lambda: self.ntp)).retention_us)

@@ -288,7 +288,7 @@ class House:
         """Catch up, compare with the disks, and only then let the sweep begin."""
         # Labels far behind the retention clock are not believed, not even of what was recorded while we were away.
         if (state := await self.database.read(read_state)) is not None:
-            self.stamper.follow(state.retention_us)
+            self.stamper.follow(state.retention_us, state.reading)
         await self.intake.catch_up()
         tree.create_task(self.intake.run(), name="intake")
         tree.create_task(supervise("hours", self.hours.run, self.clock), name="hours")

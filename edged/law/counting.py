@@ -8,10 +8,13 @@ floor is N days must stay through day D+N, and may go from 00:00 of day D+N+1.
 import datetime as dt
 import zoneinfo
 
-from edged.base.clock import DAY
+from edged.base.clock import DAY, HOUR
 
 # 2026-01-01 UTC: nothing was recorded by edged before.
 EARLIEST_US = 1_767_225_600_000_000
+# A label is believed that far behind the retention clock: as much as that clock takes over on nobody's word. More would
+# let a clock that was a few hours slow, and right again before anybody looked, shorten a floor by as much.
+BELIEVED_BEHIND_US = HOUR
 _EPOCH = dt.datetime.fromtimestamp(0, dt.UTC)
 
 
@@ -52,14 +55,14 @@ def erase_due_us(end_us: int, days: int, grace_days: int, tz: zoneinfo.ZoneInfo)
 def counted_end_us(end_us: int, now_us: int, retention_us: int | None, recorded_us: int | None = None) -> int:
     """From which instant the floor of a segment labelled `end_us` is counted when it enters the index at `now_us`.
 
-    Normally its end. But a label from before edged existed, or more than a day before the retention clock, may come
-    from a wall clock that had fallen back (a dead RTC battery says 1970): counted from such a label, fresh footage
+    Normally its end. But a label from before edged existed, or clearly behind the retention clock, may come from a wall
+    clock that had fallen back (a dead RTC battery says 1970): counted from such a label, fresh footage
     would be past its floor at once. Where the monotonic clock of the same boot tells when it ended, `recorded_us` by
     the later of both clocks, it is counted from then, and so from its label where that is right: footage may come late.
-    Else it is counted from the later of both clocks now: kept longer, never shorter (I1). `retention_us` is None where
-    no retention clock has started yet.
+    Else it is counted from the later of both clocks now: kept longer, never shorter (I1). `retention_us` is the
+    retention clock now, None where none has started yet.
     """
-    if end_us < EARLIEST_US or (retention_us is not None and retention_us - end_us > DAY):
+    if end_us < EARLIEST_US or (retention_us is not None and retention_us - end_us > BELIEVED_BEHIND_US):
         return max(end_us, max(now_us, retention_us or now_us) if recorded_us is None else recorded_us)
     return end_us
 

@@ -65,11 +65,26 @@ class SiteLaw:
         in `counting.counted_end_us`.
         """
         counted = counted_end_us(end_us, now_us, retention_us, recorded_us)
-        known_by = max(now_us, retention_us or now_us)  # a wall clock that says 1970 knows no law
-        floor = self.decision(situation, counted).floor
-        if self._date(known_by) != self._date(counted):
-            floor = max(floor, self.decision(situation, known_by).floor, key=lambda floor: floor.days)
-        return floor, max(self._keep_until(counted, floor.days), known_by + INSPECTION_US)
+        today = self.today(now_us, retention_us)
+        floor = self.floor(situation, counted, *today)
+        return floor, max(self._keep_until(counted, floor.days), max(today) + INSPECTION_US)
+
+    def floor(self, situation: Situation, *at_us: int) -> Floor:
+        """The largest floor in force at any of the instants `at_us`."""
+        days = {self._date(at): at for at in at_us}  # nearly always one day alone
+        return max((self.decision(situation, at).floor for at in days.values()), key=lambda floor: floor.days)
+
+    @staticmethod
+    def today(now_us: int, retention_us: int | None) -> tuple[int, ...]:
+        """The instants whose law is today's, where the wall clock (`now_us`) and the retention clock differ.
+
+        By the later, a duty that has come into force does not wait for a clock that lags. By the retention clock, one
+        that ends on a certain day does not end early by a wall clock that is ahead. A wall clock that says 1970 knows
+        no law.
+        """
+        if retention_us is None:
+            return (now_us,)
+        return (retention_us, max(now_us, retention_us))
 
     def erase_due(
         self, situation: Situation, *, end_us: int, keep_until: int, floor_days: int, at_us: int

@@ -72,17 +72,17 @@ class Advance:
     correction: Correction | None
 
 
-def begin(now: Reading, *, ntp: bool, newest_end_us: int | None) -> Advance:
-    """The first tick of an index. `newest_end_us` is the end of the newest footage in it, None where it holds none.
+def begin(now: Reading, *, ntp: bool, reached_us: int | None) -> Advance:
+    """The first tick of an index. `reached_us` is an instant that was reached for certain, None where the index is new.
 
-    With footage but without corroboration (a lost database on a box whose clock nobody vouches for) the clock begins at
-    the newest footage at most: that instant was reached once.
+    Where there was an index before (a lost database) and no time service vouches for the wall clock, the clock begins
+    at that instant at most. The newest label is none: a wall clock that once stood years ahead wrote it.
     """
-    if ntp or newest_end_us is None:
+    if ntp or reached_us is None:
         start, why = now.wall_us, "begins at the wall clock" + (", which a time service disciplines" if ntp else "")
     else:
-        start = min(now.wall_us, newest_end_us)
-        why = "begins at the newest footage: no time service vouches for the wall clock"
+        start = min(now.wall_us, reached_us)
+        why = "begins where it was last known to stand: no time service vouches for the wall clock"
     state = RetentionState(retention_us=start, reading=now, unproven_us=0, doubt_from_us=now.wall_us)
     time = RetentionTime(retention_us=start, trusted=True, why=why)
     return Advance(state=state, time=time, event=why, correction=None)
@@ -110,8 +110,12 @@ def advance(state: RetentionState, now: Reading, *, ntp: bool, voucher: str = A_
     doubt_from = state.doubt_from_us
     correction = None
     if trusted and max(unseen, jumped) >= NOTABLE_US and (ntp or not _trusted(state.retention_us, last.wall_us)):
-        # Between the last tick and this one the wrong clock ran on for as long as passed at most.
-        correction = Correction(Span(doubt_from, last.wall_us + proven + 1), max(unseen, jumped))
+        # Between the last tick and this one the wrong clock ran on for as long as passed at most; but after a boot that
+        # nobody watched it may have begun anywhere.
+        until = last.wall_us + proven
+        correction = Correction(
+            Span(doubt_from, (until if same_boot else max(until, now.wall_us)) + 1), max(unseen, jumped)
+        )
     if not trusted:
         doubt_from = min(doubt_from, now.wall_us - proven)
     elif ntp:

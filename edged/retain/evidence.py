@@ -27,7 +27,7 @@ from edged.archive.volumes import Volume, prove
 from edged.base.clock import SECOND, Clock
 from edged.base.files import canonical_json, make_folder, replace_file, sync_folder, working_name
 from edged.retain.disk import SweptVolume
-from edged.retain.holds import Hold, list_holds
+from edged.retain.holds import Hold, find_hold, list_holds
 
 log = logging.getLogger(__name__)
 
@@ -110,10 +110,12 @@ def sidecar(hold: Hold) -> bytes:
 
 
 def restore_holds(connection: sqlite3.Connection, volumes: Iterable[Volume], now_us: int) -> int:
-    """Enter again the holds that only the volumes still know (the index was lost), within the caller's transaction.
+    """Enter again what only the volumes still know of holds (the index was lost, or is an old copy), within the
+    caller's transaction.
 
     To be called before anything may be deleted or placed. A hold comes back in force, unreleased: whoever had
-    released half of it must say so again. Returns how many came back.
+    released half of it must say so again. One that the index knows smaller grows to what was extended meanwhile.
+    Returns how many came back or grew.
     """
     restored = 0
     for volume in volumes:
@@ -121,12 +123,16 @@ def restore_holds(connection: sqlite3.Connection, volumes: Iterable[Volume], now
             continue
         for file in sorted((volume.path / HELD).glob(f"*/{SIDECAR}")):
             told = _read_sidecar(file)
-            if told is None or connection.execute("SELECT 1 FROM hold WHERE id = ?", (told["hold"],)).fetchone():
+            if told is None:
                 continue
-            _enter(connection, told, now_us)
+            known = connection.execute("SELECT 1 FROM hold WHERE id = ?", (told["hold"],)).fetchone()
+            if known is None:
+                _enter(connection, told, now_us)
+            elif not _grow(connection, find_hold(connection, told["hold"]), told, now_us):
+                continue
             restored += 1
     if restored:
-        log.warning("%d evidence holds came back from the volumes: the index did not know them", restored)
+        log.warning("%d evidence holds came back from the volumes: the index did not know them so", restored)
     return restored
 
 
@@ -143,6 +149,25 @@ def _enter(connection: sqlite3.Connection, told: dict[str, Any], now_us: int) ->
     )
     body = {k: told[k] for k in ("hold", "cameras", *_FIELDS[:6])} | {"restored": True}
     append(connection, now_us, LedgerKind.HOLD_PLACED, body)
+
+
+def _grow(connection: sqlite3.Connection, hold: Hold, told: dict[str, Any], now_us: int) -> bool:
+    """Let a hold that an old index knows cover what its sidecar says it covers; False where it does already."""
+    if hold.released_us is not None or hold.placed_us != told["placed_us"]:
+        return False
+    start_us = min(hold.start_us, told["start_us"])
+    end_us = None if None in (hold.end_us, told["end_us"]) else max(hold.end_us, told["end_us"])
+    more = sorted(set(told["cameras"]) - set(hold.cameras))
+    if (start_us, end_us) == (hold.start_us, hold.end_us) and not more:
+        return False
+    numbers = [camera_no(connection, camera, create_from_journal_at_us=now_us) for camera in more]
+    connection.executemany(
+        "INSERT INTO hold_camera (hold, camera) SELECT no, ? FROM hold WHERE id = ?", [(no, hold.id) for no in numbers]
+    )
+    connection.execute("UPDATE hold SET start_us = ?, end_us = ? WHERE id = ?", (start_us, end_us, hold.id))
+    body = {"hold": hold.id, "cameras": sorted({*hold.cameras, *more}), "start_us": start_us, "end_us": end_us}
+    append(connection, now_us, LedgerKind.HOLD_EXTENDED, body | {"restored": True})
+    return True
 
 
 def _read_sidecar(file: Path) -> dict[str, Any] | None:

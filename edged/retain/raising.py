@@ -37,20 +37,21 @@ class _Page(NamedTuple):
     last: RowKey | None
 
 
-async def raise_floors(database: Database, law: SiteLaw, at_us: int) -> int:
-    """Bring every camera's footage to at least the floor in force at `at_us`; returns how many segments were raised.
+async def raise_floors(database: Database, law: SiteLaw, *at_us: int) -> int:
+    """Bring every camera's footage to at least the largest floor in force at any of the instants `at_us`, which are
+    today's by one clock or the other (SiteLaw.today); returns how many segments were raised.
 
     Interrupted, it begins again at the next call.
     """
     raised = 0
     roster, applied = await database.read(_to_compare)
     for camera in roster:
-        floor = law.decision(camera.situation, at_us).floor
+        floor = law.floor(camera.situation, *at_us)
         if applied.get(camera.id) == floor.days:
             continue
         after: RowKey | None = _FIRST
         while after is not None:
-            page = await database.write(raise_page, camera.no, camera.id, floor, law, after, at_us)
+            page = await database.write(raise_page, camera.no, camera.id, floor, law, after, max(at_us))
             raised += page.raised
             after = page.last
         await database.write(_remember, camera.id, floor.days)

@@ -132,10 +132,9 @@ class Sweep:
     async def one_pass(self) -> SweepReport:
         """One pass, as the module's text tells. Raises GuardRefused."""
         report = SweepReport(time=await tick(self._database, self._clock, self._ntp, self._witness))
-        # By the later of both clocks: a duty that has come into force must not wait for a clock that lags.
-        at_us = max(report.time.retention_us, self._clock.wall_us())
-        report.raised = await raise_floors(self._database, self._law, at_us)
-        report.raised += await count_anew(self._database, self._law, at_us)
+        today = self._law.today(self._clock.wall_us(), report.time.retention_us)
+        report.raised = await raise_floors(self._database, self._law, *today)
+        report.raised += await count_anew(self._database, self._law, max(today))
         if not report.time.trusted:
             report.refused = report.time.why
             return report

@@ -97,11 +97,7 @@ def correction_done(connection: sqlite3.Connection) -> None:
 def _tick(connection: sqlite3.Connection, now: Reading, voucher: str | None) -> RetentionTime:
     before = read_state(connection)
     if before is None:
-        # Two full scans, once in the life of an index: coverage also remembers what has been deleted.
-        row = connection.execute(
-            "SELECT max(end_us) AS newest FROM (SELECT end_us FROM segment UNION ALL SELECT end_us FROM coverage)"
-        ).fetchone()
-        step = begin(now, ntp=voucher == A_TIME_SERVICE, newest_end_us=row["newest"])
+        step = begin(now, ntp=voucher == A_TIME_SERVICE, reached_us=_reached_us(connection))
     else:
         step = advance(before, now, ntp=voucher is not None, voucher=voucher or "")
     _store(connection, step)
@@ -117,6 +113,23 @@ def _tick(connection: sqlite3.Connection, now: Reading, voucher: str | None) -> 
         }
         append(connection, now.wall_us, LedgerKind.CLOCK_EVENT, body)
     return step.time
+
+
+def _reached_us(connection: sqlite3.Connection) -> int | None:
+    """An instant that the retention clock of a lost index had reached, None where there was none.
+
+    The ledger tells, where it came back from a volume; else the oldest footage does, counted from which nothing is
+    older than it is. Full scans, once in the life of an index.
+    """
+    row = connection.execute(
+        "SELECT max(json_extract(body, '$.retention_us')) AS told FROM ledger WHERE kind IN (?, ?)",
+        (LedgerKind.CLOCK_EVENT, LedgerKind.SEGMENTS_DELETED),
+    ).fetchone()
+    told: int | None = row["told"]
+    if told is not None:
+        return told
+    oldest: int | None = connection.execute("SELECT min(end_us) FROM segment").fetchone()[0]
+    return oldest
 
 
 def _store(connection: sqlite3.Connection, step: Advance) -> None:

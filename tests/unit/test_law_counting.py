@@ -105,10 +105,21 @@ def test_i1_a_label_that_cannot_be_true_is_counted_from_the_later_clock() -> Non
     assert counted_end_us(dead, dead, now) == now
     assert counted_end_us(dead, now, None) == now
     assert counted_end_us(now - 3 * DAY, now - 3 * DAY, now) == now
+    assert counted_end_us(now - 3 * HOUR, now, now) == now
+
+
+def test_i1_where_running_time_tells_the_age_it_is_counted_from_then() -> None:
+    """A clock eight hours behind, right again before the segment is indexed, an hour after it ended."""
+    now = local(2026, 11, 22)
+    assert counted_end_us(now - 9 * HOUR, now, now, now - HOUR) == now - HOUR
+    assert counted_end_us(5 * SECOND, now, now - 9 * DAY, now - HOUR) == now - HOUR
+    assert counted_end_us(now - 3 * HOUR, now, now, now - 3 * HOUR) == now - 3 * HOUR
+    assert counted_end_us(now + DAY, now, now, now - HOUR) == now + DAY
 
 
 def test_a_plausible_label_is_believed() -> None:
     now = local(2026, 11, 22)
-    assert counted_end_us(now - 3 * HOUR, now, now) == now - 3 * HOUR
+    assert counted_end_us(now - HOUR, now, now) == now - HOUR
+    assert counted_end_us(now - 3 * DAY, now, now, now - 3 * DAY) == now - 3 * DAY
     assert counted_end_us(now - 3 * DAY, now, None) == now - 3 * DAY
     assert counted_end_us(now + 40 * DAY, now, now) == now + 40 * DAY

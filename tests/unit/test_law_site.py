@@ -50,6 +50,15 @@ def test_footage_indexed_late_gets_the_larger_of_both_days_floors() -> None:
     assert coming.stamp(Situation("other"), ENDS, ENDS, None)[0] == Floor(days=35, rules=("test/2",))
 
 
+def test_i1_a_trial_that_a_wall_clock_years_ahead_calls_over_still_binds_new_footage() -> None:
+    """The label and the wall clock say 2036; by the retention clock the trial is in force."""
+    packs = with_entries(entry(value=40, valid_to=dt.date(2026, 11, 30)), entry(id="test/2", value=15))
+    law = SiteLaw(packs, "x", "Asia/Shanghai", 3)
+    ahead = local(2036, 2, 7)
+    assert law.stamp(Situation("other"), ahead, ahead, ENDS)[0].days == 40
+    assert law.stamp(Situation("other"), ahead, ahead, local(2026, 12, 1))[0].days == 15
+
+
 def test_i1_a_label_of_1970_gets_the_law_and_the_time_of_today(jilin: SiteLaw) -> None:
     today = local(2026, 11, 22, 12)
     assert jilin.stamp(Situation("other"), 100 * SECOND, 160 * SECOND, today) == (

@@ -114,6 +114,16 @@ def test_labels_of_a_box_without_a_clock_are_counted_anew_when_the_time_service_
     assert righted.correction == Correction(Span(WALL, WALL + HOUR + 1), 10 * DAY)
 
 
+def test_over_a_boot_that_nobody_watched_every_label_up_to_now_is_doubtful() -> None:
+    """Off for ten days, on again eight hours behind; a minute is recorded before edged and the time service begin."""
+    began = later(10 * DAY, boot="b2", mono_us=10 * MINUTE)
+    righted = advance(START, began, ntp=True)
+    assert righted.correction is not None
+    labels = righted.correction.labels
+    assert labels.start_us <= began.wall_us - 8 * HOUR < labels.end_us
+    assert righted.correction.shift_us >= 8 * HOUR
+
+
 def test_an_uncorroborated_step_forward_makes_no_label_doubtful() -> None:
     assert advance(START, later(MINUTE, step_us=40 * DAY), ntp=False).correction is None
     assert advance(START, later(DAY), ntp=True).correction is None
@@ -157,13 +167,13 @@ def test_i10_uncorroborated_it_never_runs_ahead_of_true_time_by_more_than_an_hou
 
 
 def test_the_first_tick_of_an_empty_index_begins_at_the_wall_clock() -> None:
-    assert begin(START.reading, ntp=False, newest_end_us=None).time.retention_us == WALL
+    assert begin(START.reading, ntp=False, reached_us=None).time.retention_us == WALL
 
 
-def test_after_a_lost_database_it_begins_at_the_newest_footage_at_most() -> None:
-    assert begin(START.reading, ntp=False, newest_end_us=WALL - 9 * DAY).time.retention_us == WALL - 9 * DAY
-    assert begin(START.reading, ntp=False, newest_end_us=WALL + 9 * DAY).time.retention_us == WALL
-    assert begin(START.reading, ntp=True, newest_end_us=WALL - 9 * DAY).time.retention_us == WALL
+def test_after_a_lost_database_it_begins_where_it_had_been_for_certain() -> None:
+    assert begin(START.reading, ntp=False, reached_us=WALL - 9 * DAY).time.retention_us == WALL - 9 * DAY
+    assert begin(START.reading, ntp=False, reached_us=WALL + 9 * DAY).time.retention_us == WALL
+    assert begin(START.reading, ntp=True, reached_us=WALL - 9 * DAY).time.retention_us == WALL
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from edged.archive.ledger import LedgerKind
 from edged.archive.segments import SegmentKey
 from edged.archive.volumes import open_volumes
 from edged.base.clock import DAY, HOUR, MINUTE
-from edged.retain.evidence import HELD, SIDECAR, Evidence, restore_holds
+from edged.retain.evidence import HELD, SIDECAR, Evidence, restore_holds, sidecar
 from edged.retain.holds import BadHold, HoldExtension, list_holds
 from tests.retaining import START_US, House, house
 
@@ -38,6 +38,34 @@ async def test_i2_what_a_hold_covers_has_a_second_name_on_its_own_volume(tmp_pat
         for volume in (0, 1):
             told = json.loads((box.volumes[volume].volume.path / HELD / hold.id / SIDECAR).read_bytes())
             assert (told["hold"], told["cameras"], told["case"]) == (hold.id, ["cam-a"], "case-1")
+
+
+async def test_i2_an_old_index_learns_from_the_volume_what_a_hold_was_extended_to(tmp_path: Path) -> None:
+    async with house(tmp_path) as box:
+        for camera in ("cam-a", "cam-b"):
+            await box.camera(camera)
+        hold = await box.hold("cam-a", start_us=START_US, end_us=START_US + HOUR)
+        before = sidecar(hold)
+        wider = HoldExtension(start_us=START_US - HOUR, open_end=True, cameras=("cam-b",), document="letter-2", by="a")
+        extended = await box.holds.extend(hold.id, wider)
+        await evidence(box).keep_step()
+        volume = box.volumes[0].volume
+        old = Database(tmp_path / "old.sqlite")
+        try:
+            (volume,) = await old.write(open_volumes, [(volume.id, volume.path)], START_US)
+            (told,) = (volume.path / HELD).glob("*/hold.json")
+            content = told.read_bytes()
+            told.write_bytes(before)
+            assert await old.write(restore_holds, [volume], START_US) == 1
+            told.write_bytes(content)
+            assert await old.write(restore_holds, [volume], START_US) == 1
+            (found,) = await old.read(list_holds, False)
+            assert (found.start_us, found.end_us, found.cameras) == (START_US - HOUR, None, extended.cameras)
+            assert await old.write(restore_holds, [volume], START_US) == 0
+            told.write_bytes(before)
+            assert await old.write(restore_holds, [volume], START_US) == 0, "a hold never shrinks"
+        finally:
+            old.close()
 
 
 async def test_i2_footage_that_comes_later_is_linked_when_it_comes(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A larger floor raises what is there, a smaller one never reaches back (LAW.md section 12, items 6, 7 and 9)."""
 
+import datetime as dt
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,11 @@ from edged.archive.segments import SegmentKey
 from edged.archive.volumes import Space
 from edged.base.clock import DAY, MINUTE
 from edged.law.counting import keep_until_us
+from edged.law.site import SiteLaw
 from edged.retain import raising
 from edged.retain.raising import raise_floors
+from edged.retain.timekeeping import tick
+from tests.lawbook import entry, with_entries
 from tests.retaining import START_US, House, house
 
 
@@ -50,6 +54,21 @@ async def test_i1_a_lower_floor_never_touches_old_footage(tmp_path: Path) -> Non
         assert await floor_days(box, await box.record("cam-a", START_US + MINUTE)) == 15
         await box.camera("cam-a", "listed")
         assert await raise_floors(box.database, box.law, box.clock.wall_us()) == 1
+
+
+async def test_i1_a_wall_clock_years_ahead_ends_no_trial(tmp_path: Path) -> None:
+    """The wall clock says 2036, and by it the longer trial is over; the retention clock knows that it has begun."""
+    async with house(tmp_path) as box:
+        await box.camera("cam-a", "other")
+        await box.tick()
+        key = await box.record("cam-a")
+        trial = with_entries(entry(value=40, valid_to=dt.date(2027, 1, 1)), entry(id="test/2", value=15))
+        law = SiteLaw(trial, "x", "Asia/Shanghai", 3)
+        box.ntp = False
+        box.clock.step_wall(10 * 365 * 86400)
+        time = await tick(box.database, box.clock, lambda: False)
+        assert await raise_floors(box.database, law, *law.today(box.clock.wall_us(), time.retention_us)) == 1
+        assert await floor_days(box, key) == 40
 
 
 async def test_it_goes_page_by_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
