@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from edged.base.clock import HOUR, MINUTE
 from edged.base.spans import Span
+from edged.law.counting import EARLIEST_US
 
 # What may be taken over without corroboration, in all, since the clock was last corroborated.
 UNPROVEN_US = HOUR
@@ -77,15 +78,20 @@ def begin(now: Reading, *, ntp: bool, reached_us: int | None) -> Advance:
 
     Where there was an index before (a lost database) and no time service vouches for the wall clock, the clock begins
     at that instant at most. The newest label is none: a wall clock that once stood years ahead wrote it.
+
+    Footage that is there before the first tick was stamped without a retention clock. What a dead battery labelled
+    before edged existed was recorded up to now.
     """
     if ntp or reached_us is None:
         start, why = now.wall_us, "begins at the wall clock" + (", which a time service disciplines" if ntp else "")
     else:
         start = min(now.wall_us, reached_us)
         why = "begins where it was last known to stand: no time service vouches for the wall clock"
-    state = RetentionState(retention_us=start, reading=now, unproven_us=0, doubt_from_us=now.wall_us)
+    dated = now.wall_us >= EARLIEST_US
+    state = RetentionState(retention_us=start, reading=now, unproven_us=0, doubt_from_us=now.wall_us if dated else 0)
     time = RetentionTime(retention_us=start, trusted=True, why=why)
-    return Advance(state=state, time=time, event=why, correction=None)
+    correction = Correction(Span(0, EARLIEST_US), now.wall_us) if dated else None
+    return Advance(state=state, time=time, event=why, correction=correction)
 
 
 def advance(state: RetentionState, now: Reading, *, ntp: bool, voucher: str = A_TIME_SERVICE) -> Advance:

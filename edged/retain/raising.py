@@ -22,7 +22,7 @@ from edged.law.counting import keep_until_us
 from edged.law.site import SiteLaw
 from edged.model import Floor
 from edged.retain.clock import Correction
-from edged.retain.timekeeping import correction_done, pending_correction
+from edged.retain.timekeeping import correction_done, pending_corrections
 
 PAGE = 200  # raised in one transaction: some ten milliseconds
 LOOKED_AT = 2000  # and looked at, which is quicker
@@ -123,24 +123,22 @@ def _some(
 
 
 async def count_anew(database: Database, law: SiteLaw, at_us: int) -> int:
-    """Carry out a pending correction of the clock; returns how many segments are kept longer for it.
+    """Carry out what corrections of the clock are pending; returns how many segments are kept longer for them.
 
     Footage that a wrong clock labelled is counted from the latest instant at which it can have been recorded. True
     labels that happen to lie in the same stretch are kept longer with it, by no more than the clock was wrong.
     """
-    correction = await database.read(pending_correction)
-    if correction is None:
-        return 0
     raised = 0
-    earliest = correction.labels.start_us - DAY  # no segment is longer
-    for camera in (await database.read(_to_compare))[0]:
-        for stream in STREAM_NO.values():
-            after: RowKey | None = (stream, earliest, -1, -1)
-            while after is not None:
-                page = await database.write(_count_page_anew, camera, correction, law, after, at_us)
-                raised += page.raised
-                after = page.last
-    await database.write(correction_done)
+    for correction in await database.read(pending_corrections):
+        earliest = correction.labels.start_us - DAY  # no segment is longer
+        for camera in (await database.read(_to_compare))[0]:
+            for stream in STREAM_NO.values():
+                after: RowKey | None = (stream, earliest, -1, -1)
+                while after is not None:
+                    page = await database.write(_count_page_anew, camera, correction, law, after, at_us)
+                    raised += page.raised
+                    after = page.last
+        await database.write(correction_done)
     return raised
 
 

@@ -24,7 +24,7 @@ from edged.retain.witnesses import ConfirmationRefused, second_person
 
 _STATE = "retention_clock"  # meta: what the table of that name has no column for
 _CONFIRMATION = "retention_confirmation"  # meta: the first of two people who confirm the wall clock
-_CORRECTION = "retention_correction"  # meta: labels whose footage still has to be counted anew
+_CORRECTIONS = "retention_corrections"  # meta: [from_us, to_us, shift_us] of labels still to be counted anew
 
 
 def nobody(now: Reading) -> str | None:
@@ -83,15 +83,19 @@ def read_state(connection: sqlite3.Connection) -> RetentionState | None:
     )
 
 
-def pending_correction(connection: sqlite3.Connection) -> Correction | None:
-    """Labels that a wrong clock wrote and whose footage has not been counted anew yet."""
-    value = _get(connection, _CORRECTION)
-    return None if value is None else Correction(Span(value["from_us"], value["to_us"]), value["shift_us"])
+def pending_corrections(connection: sqlite3.Connection) -> list[Correction]:
+    """Labels that a wrong clock wrote and whose footage has not been counted anew yet, oldest first."""
+    return [Correction(Span(from_us, to_us), shift_us) for from_us, to_us, shift_us in _waiting(connection)]
 
 
 def correction_done(connection: sqlite3.Connection) -> None:
-    """The footage of the pending correction has its full floor."""
-    connection.execute("DELETE FROM meta WHERE key = ?", (_CORRECTION,))
+    """The footage of the oldest pending correction has its full floor."""
+    _put(connection, _CORRECTIONS, _waiting(connection)[1:])
+
+
+def _waiting(connection: sqlite3.Connection) -> list[list[int]]:
+    waiting: list[list[int]] = _get(connection, _CORRECTIONS) or []
+    return waiting
 
 
 def _tick(connection: sqlite3.Connection, now: Reading, voucher: str | None) -> RetentionTime:
@@ -140,23 +144,16 @@ def _store(connection: sqlite3.Connection, step: Advance) -> None:
         {"retention_us": step.state.retention_us, **dataclasses.asdict(step.state.reading)},
     )
     _put(connection, _STATE, {"unproven_us": step.state.unproven_us, "doubt_from_us": step.state.doubt_from_us})
-    if step.correction is None:
-        return
-    labels, shift_us = step.correction.labels, step.correction.shift_us
-    known = pending_correction(connection)
-    if known is not None:
-        labels = Span(min(labels.start_us, known.labels.start_us), max(labels.end_us, known.labels.end_us))
-        shift_us = max(shift_us, known.shift_us)
-    _put(connection, _CORRECTION, {"from_us": labels.start_us, "to_us": labels.end_us, "shift_us": shift_us})
+    if step.correction is not None:
+        _put(connection, _CORRECTIONS, [*_waiting(connection), [*step.correction.labels, step.correction.shift_us]])
 
 
-def _get(connection: sqlite3.Connection, key: str) -> dict[str, Any] | None:
+def _get(connection: sqlite3.Connection, key: str) -> Any:
     row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-    value: dict[str, Any] | None = None if row is None else json.loads(row["value"])
-    return value
+    return None if row is None else json.loads(row["value"])
 
 
-def _put(connection: sqlite3.Connection, key: str, value: dict[str, Any]) -> None:
+def _put(connection: sqlite3.Connection, key: str, value: object) -> None:
     connection.execute(
         "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
         (key, json.dumps(value, sort_keys=True)),

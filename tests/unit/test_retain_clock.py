@@ -15,9 +15,10 @@ from edged.archive.database import Database
 from edged.archive.ledger import LedgerKind, entries
 from edged.base.clock import DAY, HOUR, MINUTE, SECOND, ManualClock
 from edged.base.spans import Span
+from edged.law.counting import EARLIEST_US
 from edged.retain.clock import BEHIND_US, UNPROVEN_US, Correction, Reading, RetentionState, advance, begin
 from edged.retain.ntp import kernel_ntp_synchronised
-from edged.retain.timekeeping import pending_correction, read_state, tick
+from edged.retain.timekeeping import correction_done, pending_corrections, read_state, tick
 
 WALL = 1_790_000_000 * SECOND
 START = RetentionState(
@@ -209,19 +210,21 @@ async def test_it_survives_a_restart_and_writes_jumps_to_the_ledger(tmp_path: Pa
         database.close()
 
 
-async def test_corrections_wait_in_the_index_and_add_up(database: Database) -> None:
+async def test_corrections_wait_in_the_index_each_with_its_own_shift(database: Database) -> None:
     clock = ManualClock(WALL)
     await tick(database, clock, lambda: True)
-    for _ in range(2):
-        clock.step_wall(-3 * 86400)
+    for days in (3, 10):
+        clock.step_wall(-days * 86400)
         await tick(database, clock, lambda: False)
         clock.advance(3600)
-        clock.step_wall(3 * 86400)
+        clock.step_wall(days * 86400)
         await tick(database, clock, lambda: False)
-    waiting = await database.read(pending_correction)
-    assert waiting is not None
-    assert waiting.shift_us == 3 * DAY
-    assert (waiting.labels.start_us, waiting.labels.end_us) == (WALL - 3 * DAY, WALL - 3 * DAY + 2 * HOUR + 1)
+    first, second, third = await database.read(pending_corrections)
+    assert first == Correction(Span(0, EARLIEST_US), WALL)
+    assert second == Correction(Span(WALL - 3 * DAY, WALL - 3 * DAY + HOUR + 1), 3 * DAY)
+    assert third.shift_us == 10 * DAY
+    await database.write(correction_done)
+    assert await database.read(pending_corrections) == [second, third]
 
 
 async def test_i10_the_database_itself_refuses_to_turn_it_back_or_to_forget_it(database: Database) -> None:

@@ -53,6 +53,24 @@ async def test_i1_a_label_of_another_boot_behind_the_retention_clock_is_counted_
         await kept_from(box, box.clock.wall_us() - 60 * SECOND)
 
 
+async def test_i1_footage_of_1970_that_is_indexed_before_the_first_tick_is_kept_its_full_time(tmp_path: Path) -> None:
+    """A lost index under a dead battery: the time service comes before the sweep, or after its first pass."""
+    for passes_first in (False, True):
+        folder = tmp_path / str(passes_first)
+        folder.mkdir()
+        async with house(folder, ntp=False) as box:
+            await box.camera("cam-a")
+            truly_us = box.clock.wall_us()
+            box.clock.step_wall(200 - truly_us / SECOND)
+            await box.record("cam-a")
+            if passes_first:
+                await box.one_pass()
+            box.clock.step_wall(truly_us / SECOND - 200)
+            box.ntp = True
+            await box.one_pass()
+            await kept_from(box, truly_us)
+
+
 async def test_i1_after_a_lost_index_a_label_of_2036_does_not_set_the_clock(tmp_path: Path) -> None:
     """The wall clock stood, and stands, ten years ahead; nobody vouches for it, and only the journals are left."""
     async with house(tmp_path, ntp=False) as box:
