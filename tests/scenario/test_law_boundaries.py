@@ -59,18 +59,18 @@ async def test_law_12_01_a_floor_of_thirty_days_ends_with_the_thirtieth_days_mid
 
 
 async def test_law_12_02_the_same_where_the_box_itself_runs_in_utc(world: World) -> None:
-    """Civil days are the site's: with the machine's own zone at UTC nothing moves by eight hours."""
+    """Civil days are the site's: half past midnight there is still the day before in UTC and in New York."""
     script = (
         "import asyncio, pathlib, sys, time\n"
         "from tests.law_box import CAMERAS, Box, World, shanghai\n"
         "async def go():\n"
         "    world = World(pathlib.Path(sys.argv[1]))\n"
         "    async with world.box('[retention]\\ngrace = \"0d\"\\n' + CAMERAS) as box:\n"
-        "        world.wait_until(shanghai(11, 1, 23, 59, 59))\n"
+        "        world.wait_until(shanghai(11, 2, 0, 30))\n"
         "        key = await box.record()\n"
-        "        await box.sweep_at(shanghai(12, 1, 23, 59, 59))\n"
+        "        await box.sweep_at(shanghai(12, 2, 23, 59, 59))\n"
         "        early = box.file(key).exists()\n"
-        "        await box.sweep_at(shanghai(12, 2))\n"
+        "        await box.sweep_at(shanghai(12, 3))\n"
         "        print(time.timezone, early, box.file(key).exists())\n"
         "asyncio.run(go())\n"
     )
@@ -206,6 +206,11 @@ async def test_law_12_09_the_end_of_tangshans_trial_leaves_order_799_and_a_warni
         assert (after["floor_days"], after["rules"]) == (30, ["order-799/17"])
         (warning,) = after["warnings"]
         assert "Tangshan 2025 No. 29 ended on 2027-04-30" in warning
+        register = (await box.asked("law", "explain", "--camera", "cam-a", "--topic", "register"))["entries"]
+        assert {entry["id"]: entry["applies"] for entry in register} == {
+            "order-799/16-2-3": True,
+            "tangshan-2025-29/27-3": False,
+        }
         key = await box.record()
         row = await box.row(key)
         assert row is not None

@@ -7,16 +7,21 @@ import asyncio
 import contextlib
 import http.client
 import io
+import itertools
 import json
+import os
 import shutil
 import socket
 import sqlite3
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from edged.archive.ledger import LedgerKind
 from edged.archive.reconcile import reconcile
+from edged.archive.schema import SEALED
 from edged.archive.segments import SegmentKey
 from edged.base.clock import HOUR, MINUTE
 from edged.cli import build_parser
@@ -46,21 +51,37 @@ async def test_law_12_12_a_hold_placed_a_second_before_the_sweep_wins(world: Wor
         assert told["because"] == "under evidence hold hold-1"
 
 
-async def test_law_12_12_a_hold_placed_during_the_sweep_keeps_all_that_it_found(world: World) -> None:
-    """I2: whatever was there when the hold's answer came stays, though the pass was under way."""
+async def test_law_12_12_a_hold_placed_during_the_sweep_keeps_all_that_it_found(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I2: asked for while the tenth of sixty files is going, it stops the pass there; what it found stays."""
     async with world.box(AT_ONCE) as box:
         keys = [await box.record(end_us=world.clock.wall_us() + n * MINUTE) for n in range(60)]
         world.wait_until(shanghai(12, 10))
+        gate, unlink, reached, gone = box.house.sweep._gate, os.unlink, threading.Event(), itertools.count(1)
+
+        def slow(path: Path) -> None:
+            if path.suffix == ".mp4" and next(gone) == 10:
+                reached.set()
+                for _ in range(500):
+                    if gate.stop_asked():
+                        break
+                    time.sleep(0.01)
+            unlink(path)
+
+        monkeypatch.setattr("edged.retain.disk.os.unlink", slow)
         sweeping = asyncio.create_task(box.sweep())
+        assert await asyncio.to_thread(reached.wait, 20)
         await box.hold("cam-a", shanghai(11, 1))
         there = [key for key in keys if box.file(key).exists()]
+        assert len(there) == 50
         await sweeping
         await box.sweep()
         assert [key for key in keys if box.file(key).exists()] == there
         for key in there:
             row = await box.row(key)
             assert row is not None
-            assert row.state == 0
+            assert row.state == SEALED
 
 
 async def test_law_12_13_a_hold_released_past_the_floor_is_deleted_with_its_record(world: World) -> None:
