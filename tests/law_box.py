@@ -106,13 +106,19 @@ class Box:
     house: House
 
     async def record(
-        self, camera: str = "cam-a", end_us: int | None = None, *, length_us: int = MINUTE, age_us: int = 0
+        self,
+        camera: str = "cam-a",
+        end_us: int | None = None,
+        *,
+        length_us: int = MINUTE,
+        age_us: int = 0,
+        stream: StreamKind = StreamKind.MAIN,
     ) -> SegmentKey:
         """A segment as the recorder leaves it, taken into the index. It ended `age_us` ago by the monotonic clock."""
         world, clock = self.world, self.world.clock
         end = clock.wall_us() if end_us is None else end_us
         world.seq += 1
-        key = SegmentKey(camera, StreamKind.MAIN, end - length_us, 1, world.seq)
+        key = SegmentKey(camera, stream, end - length_us, 1, world.seq)
         content = f"{key} ".encode().ljust(64, b".")
         disk = world.folder / "v1"
         file = disk / segment_path(*key)
@@ -120,7 +126,7 @@ class Box:
         file.write_bytes(content)
         fact = SegmentSealed(
             camera=camera,
-            stream=StreamKind.MAIN,
+            stream=stream,
             start_us=key.start_us,
             end_us=end,
             run=key.run,

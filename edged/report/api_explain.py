@@ -1,6 +1,7 @@
 """API: why a segment, or what a camera recorded at one time, is still here or gone; with the articles' own words."""
 
 import datetime as dt
+import sqlite3
 from collections.abc import Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -29,9 +30,8 @@ def add_routes(app: web.Application, rooms: Rooms) -> None:
         if "segment" in query:
             told = [await rooms.database.read(explain_segment, parse_id(query["segment"]), grounds)]
         elif "camera" in query and "at" in query:
-            told = await rooms.database.read(
-                explain_at, query["camera"], StreamKind.MAIN, parse_time(query["at"], "at"), grounds
-            )
+            asked = query["camera"], parse_time(query["at"], "at")
+            told = await rooms.database.read(_at, *asked, grounds)
         else:
             raise BadRequest("name a segment, or a camera and a time")
         state = await rooms.database.read(read_state)
@@ -44,6 +44,13 @@ def add_routes(app: web.Application, rooms: Rooms) -> None:
         )
 
     app.router.add_get("/v1/retention/explain", explain)
+
+
+def _at(connection: sqlite3.Connection, camera: str, at_us: int, grounds: Grounds) -> list[Explanation]:
+    """Of both streams; of the small one only where there is or was something."""
+    told = explain_at(connection, camera, StreamKind.MAIN, at_us, grounds)
+    small = explain_at(connection, camera, StreamKind.SUB, at_us, grounds)
+    return told + [one for one in small if one.segment is not None]
 
 
 def _explanation(one: Explanation, tz: ZoneInfo, proven: frozenset[str], fenced: Mapping[str, str]) -> dict[str, Any]:

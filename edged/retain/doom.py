@@ -44,13 +44,16 @@ class Grounds:
     proven: frozenset[str]  # ids of the volumes whose identity was just shown
 
     def erase_due(self, segment: StoredSegment, at_us: int) -> tuple[int, str] | None:
-        """When a segment has to go by age and by which rule, as the law stands at `at_us`; None where it need not."""
+        """When a segment has to go by age and by which rule, as the law stands at `at_us`; None where it need not.
+
+        The law of a time before it was recorded never counts, nor that of a clock that has not started.
+        """
         return self.law.erase_due(
             segment.situation,
             end_us=segment.end_us,
             keep_until=segment.keep_until_us,
             floor_days=segment.floor.days,
-            at_us=at_us,
+            at_us=max(at_us, segment.end_us),
         )
 
 

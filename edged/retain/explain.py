@@ -15,6 +15,9 @@ from edged.model import StreamKind
 from edged.retain.doom import NEVER, Grounds, verdict_on
 from edged.retain.rows import StoredSegment, find_stored, held_by, holds_in_force
 from edged.retain.timekeeping import read_state
+from edged.retain.verdict import ERASING, Action
+
+FREE = (*ERASING, Action.KEEP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,8 @@ def _present(connection: sqlite3.Connection, segment: StoredSegment, grounds: Gr
     standing = {DOOMED: "doomed", MISSING: "missing"}.get(segment.state, "kept")
     because = verdict.because
     if standing == "missing":
-        because = f"its file is not on volume {segment.volume}; it must not have gone: {because}"
+        ought = "it was free to go, but no deletion is on record" if verdict.action in FREE else "it must not have gone"
+        because = f"its file is not on volume {segment.volume}; {ought}: {because}"
     due = grounds.erase_due(segment, retention_us)
     bearing = (*segment.floor.rules, *(() if due is None else (due[1],)))
     span = Span(segment.key.start_us, segment.end_us)

@@ -77,7 +77,22 @@ async def test_a_missing_file_is_not_explained_away(tmp_path: Path) -> None:
         await box.database.write(set_state, key, SEALED, MISSING)
         (found,) = await at(box, key.start_us)
         assert found.standing == "missing"
-        assert "its file is not on volume disk-0" in found.because
+        assert found.because == (
+            "its file is not on volume disk-0; it must not have gone: below its floor of 30 days under order-799/17"
+        )
+        box.clock.advance(32 * 86400)
+        await box.tick()
+        (found,) = await at(box, key.start_us)
+        assert "it was free to go, but no deletion is on record: its floor of 30 days" in found.because
+
+
+async def test_before_the_clock_of_deletion_has_started_everything_is_below_its_floor(tmp_path: Path) -> None:
+    async with house(tmp_path) as box:
+        await box.camera("cam-a")
+        key = await box.record("cam-a")
+        (found,) = await at(box, key.start_us)
+        assert found.because == "below its floor of 30 days under order-799/17"
+        assert found.erase_due_us == keep_until_us(START_US, 33, box.law.tz)
 
 
 async def test_what_is_kept_names_its_dates_its_articles_words_and_its_hold(tmp_path: Path) -> None:
