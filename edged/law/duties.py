@@ -142,7 +142,8 @@ class Removal(Record):
     def sentence(self, value: int | None, counting: str | None) -> str:
         if self.office is None or value is None:
             return "no removal without authority"
-        return f"notice to {_words(self.office)} {value} days {_words(counting or '')}"
+        within = "within " if counting == "after_removal" else ""
+        return f"notice to {_words(self.office)} {within}{value} days {_words(counting or '')}"
 
 
 class Forbidden(Record):

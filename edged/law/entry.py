@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Literal, NamedTuple, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from edged.law.duties import Duty, Filing, Forbidden, Record, Register, Removal, Retrieval, Text
 from edged.model import Designation, Place
@@ -143,6 +143,16 @@ class Instrument(Record):
         return None
 
 
+# Ids that begin so are edged's own rules and the operator's (see law.floor), which no pack may pass for.
+_RESERVED = ("edged/", "operator/")
+
+
+def _own_id(entry_id: str) -> str:
+    if entry_id.startswith(_RESERVED):
+        raise ValueError(f"ids that begin with {' or '.join(_RESERVED)} are not for rule packs")
+    return entry_id
+
+
 def _known(instrument: object) -> object:
     if isinstance(instrument, str):  # the loader puts the instrument itself in place of every name it knows
         raise ValueError(f"there is no table [instrument.{instrument}]")
@@ -165,7 +175,7 @@ class Scope(Record):
 class Entry(Record):
     """One duty of one article. `value` counts `unit`s; the table named like the kind holds what is no number."""
 
-    id: Text
+    id: Annotated[Text, AfterValidator(_own_id)]
     instrument: Annotated[Instrument, BeforeValidator(_known)]
     article: Text
     scope: Scope

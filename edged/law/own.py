@@ -4,7 +4,8 @@ import datetime as dt
 
 from edged.config import Config
 from edged.config.load import Key, Problem
-from edged.law.floor import FloorDecision, resolve_floor
+from edged.law.cited import cite
+from edged.law.floor import resolve_floor
 from edged.law.packs import Packs
 from edged.model import Situation
 
@@ -25,11 +26,7 @@ def below_the_law(config: Config, packs: Packs, on: dt.date) -> list[Problem]:
     for key, days, situation in asked:
         decision = resolve_floor(packs, config.site.jurisdiction, situation.place, on, situation.designations)
         if days is not None and days < decision.legal.days:
-            reason = f"{days} days are fewer than the {decision.legal.days} demanded here by {_by(packs, decision)}"
+            whose = ", ".join(cited.name for cited in cite(packs, decision.legal.rules))
+            reason = f"{days} days are fewer than the {decision.legal.days} demanded here by {whose}"
             problems.append((key, reason, "leave the key out, or ask for more"))
     return problems
-
-
-def _by(packs: Packs, decision: FloorDecision) -> str:
-    entries = [(packs.find(rule), rule) for rule in decision.legal.rules]
-    return ", ".join(rule if entry is None else entry.citation for entry, rule in entries)

@@ -86,6 +86,8 @@ def test_an_entry_of_each_kind_is_good_as_it_stands_here(tmp_path: Path, kind: s
         ("retention_min", '"图像保存二十日"', '"图像保存十日"', "entry[0].text_zh", "do not stand in art. 1 of rule"),
         ("retention_min", '"图像保存二十日"', '""', "entry[0].text_zh", "at least 1 character"),
         ("retention_min", 'entry]]\nid = "national/1"\n', "entry]]\n", "entry[0].id", "Field required"),
+        ("retention_min", 'id = "national/1"', 'id = "edged/default-30"', "entry[0].id", "are not for rule packs"),
+        ("retention_min", 'id = "national/1"', 'id = "operator/1"', "entry[0].id", "are not for rule packs"),
         # numbers
         ("retention_min", 'unit = "day"', 'unit = "hour"', "entry[0]", "is counted in unit day"),
         ("retention_min", '"local_civil_days"', '"from_use"', "entry[0]", "counting local_civil_days"),
