@@ -100,6 +100,11 @@ class Keeper:
         self.stops = await self._database.write(settle, volume, stopped, room, self._clock.wall_us())
         await self._refresh()
 
+    async def move(self, volumes: Mapping[str, int]) -> None:
+        """Record each camera on the volume of that number from now on."""
+        await self._database.write(roster.put_on, volumes)
+        await self._refresh()
+
     async def mend(self) -> None:
         """Write the assignments where that failed the last time. Raises AssignmentUnwritten, IndexFull."""
         if not self._written:

@@ -1,18 +1,18 @@
-"""Watches the volumes' free space: hurries the sweep, and where that has nothing left to free, stops cameras.
+"""Watches the volumes' free space: hurries the sweep, and where that has nothing left to free, moves or stops cameras.
 
 Only what was seen counts: a volume whose space cannot be read stays as it is. Who is stopped is decided in
 retain/pressure.py and kept in the index; the assignment says it to the recorder, and the journal to the coverage.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from edged.app.keeper import Keeper
 from edged.base.clock import Clock
 from edged.config import VolumeConfig
 from edged.model import CameraState
 from edged.report.health import VolumeHealth
-from edged.retain.pressure import Room, Writer, to_stop
+from edged.retain.pressure import Haven, Room, Writer, shelter, to_stop
 from edged.retain.sweep import SweepReport
 
 log = logging.getLogger(__name__)
@@ -63,52 +63,72 @@ class Pressure:
     async def look(self) -> None:
         """Judge every volume once, by what was last seen of it. Raises IndexFull, AssignmentUnwritten."""
         await self._keeper.mend()
-        for space in self._spaces():
-            if space.volume in self._nos and space.size_bytes is not None and space.free_bytes is not None:
-                await self._judge(
-                    space.volume,
-                    Room(
-                        size_bytes=space.size_bytes,
-                        free_bytes=space.free_bytes,
-                        reserve_bytes=self._reserves[space.volume],
-                        exhausted=space.volume in self._exhausted,
-                    ),
-                )
+        rooms = {space.volume: room for space in self._spaces() if (room := self._room(space)) is not None}
+        online = {space.volume for space in self._spaces() if space.online}
+        for volume, room in rooms.items():
+            havens = [other for other in online & rooms.keys() - {volume} if not rooms[other].low]
+            await self._judge(volume, room, {other: rooms[other].free_bytes - rooms[other].reserve for other in havens})
 
-    async def _judge(self, volume: str, room: Room) -> None:
+    def _room(self, space: VolumeHealth) -> Room | None:
+        if space.volume not in self._nos or space.size_bytes is None or space.free_bytes is None:
+            return None
+        return Room(
+            size_bytes=space.size_bytes,
+            free_bytes=space.free_bytes,
+            reserve_bytes=self._reserves[space.volume],
+            exhausted=space.volume in self._exhausted,
+        )
+
+    async def _judge(self, volume: str, room: Room, spare: Mapping[str, int]) -> None:
         if room.low:
             self._hurry()
         else:
             self._exhausted.discard(volume)
-        stops = self._keeper.stops
-        now = {camera for camera, stop in stops.items() if stop.volume == volume}
+        now = {camera for camera, stop in self._keeper.stops.items() if stop.volume == volume}
         if not room.low and not now:
             return
-        writers = [
-            Writer(
-                camera=camera.id,
-                priority=self._keeper.priority_of(camera.id),
-                bytes_per_s=self._rate(camera.id),
-                stopped=camera.id in now,
-            )
-            for camera in self._keeper.cameras
-            if camera.state is CameraState.ADOPTED and camera.volume == self._nos[volume]
-        ]
-        stop = to_stop(room, writers)
+        stop = to_stop(room, self._writers(volume, now))
+        moves = shelter(stop, [Haven(volume=v, spare_bytes=spare[v], writers=len(self._on(v))) for v in spare])
+        if moves:
+            await self._keeper.move({camera: self._nos[haven] for camera, haven in moves.items()})
+            log.warning("volume %s is full of footage that must be kept; recorded elsewhere: %s", volume, _list(moves))
+        stop -= moves.keys()
         if stop == now:
             return
         await self._keeper.settle_space(volume, {camera: self._rate(camera) for camera in stop}, room)
-        if stopped := sorted(stop - now):
+        if stop - now:
             log.error(
                 "volume %s is full of footage that must be kept (%d bytes free); not recorded until %d are: %s",
                 volume,
                 room.free_bytes,
                 room.reserve,
-                ", ".join(stopped),
+                _list(stop - now),
             )
-        if resumed := sorted(now - stop):
-            log.warning("volume %s: %s recorded again (%d bytes free)", volume, ", ".join(resumed), room.free_bytes)
+        if now - stop:
+            log.warning("volume %s: recorded again (%d bytes free): %s", volume, room.free_bytes, _list(now - stop))
+
+    def _on(self, volume: str) -> list[str]:
+        return [
+            camera.id
+            for camera in self._keeper.cameras
+            if camera.state is CameraState.ADOPTED and camera.volume == self._nos[volume]
+        ]
+
+    def _writers(self, volume: str, stopped: Collection[str]) -> list[Writer]:
+        return [
+            Writer(
+                camera=camera,
+                priority=self._keeper.priority_of(camera),
+                bytes_per_s=self._rate(camera),
+                stopped=camera in stopped,
+            )
+            for camera in self._on(volume)
+        ]
 
     def _rate(self, camera: str) -> int:
         stop = self._keeper.stops.get(camera)
         return round(self._rates().get(camera, 0)) or (stop.bytes_per_s if stop else ASSUMED_BYTES_PER_S)
+
+
+def _list(cameras: Iterable[str]) -> str:
+    return ", ".join(sorted(cameras))

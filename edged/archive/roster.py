@@ -178,6 +178,13 @@ def remove(connection: sqlite3.Connection, camera_id: str, at_us: int, by: str =
     return get(connection, camera_id)
 
 
+def put_on(connection: sqlite3.Connection, volumes: Mapping[str, int]) -> None:
+    """Have cameras, by id, recorded to the volumes of these numbers from now on; what they have recorded stays."""
+    connection.executemany(
+        "UPDATE camera SET volume = ? WHERE id = ?", [(no, camera) for camera, no in volumes.items()]
+    )
+
+
 def _refuse_held(connection: sqlite3.Connection, camera: Camera) -> None:
     hold = connection.execute(
         "SELECT hold.id FROM hold_camera JOIN hold ON hold.no = hold_camera.hold"

@@ -1,4 +1,4 @@
-"""Which cameras stop where a volume is full of footage that must be kept, and when they go on. Decides only.
+"""Which cameras leave a volume that is full of footage that must be kept, or stop, and when they go on. Decides only.
 
 The last resort, after everything that may be deleted has been (LAW 3.5: past the ceiling, past the floor, oldest
 first; then stop new recording on the lowest-priority cameras; never footage below its floor). What runs out then is the
@@ -6,11 +6,13 @@ reserve, and it is shared out: while more than half of it is left all cameras ar
 as much of what they write as there is room left in between, the most important cameras first; below an eighth none,
 because journals, indexes and open files need a place to end.
 
+Nobody stops while another volume has its reserve whole: who would have to is recorded there from then on.
+
 Cameras go on when the whole reserve is seen to be free again, all together: free space that is only hoped for, or a
 little of it, would make them come and go.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 STOPPING_FROM = 2  # 1/2 of the reserve
@@ -49,6 +51,27 @@ class Room:
     def low(self) -> bool:
         """Whether the reserve is broken into."""
         return self.free_bytes < self.reserve
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Haven:
+    """Another volume that has its reserve whole: the bytes beyond that, and how many cameras write there."""
+
+    volume: str
+    spare_bytes: int
+    writers: int
+
+
+def shelter(cameras: Iterable[str], havens: Sequence[Haven]) -> dict[str, str]:
+    """Where each of `cameras` is recorded instead, by id: spread by spare room for each that writes there. Empty where
+    there is no haven."""
+    spare = {haven.volume: haven.spare_bytes for haven in havens}
+    writing = {haven.volume: haven.writers for haven in havens}
+    moves = {}
+    for camera in sorted(cameras) if spare else ():
+        moves[camera] = max(spare, key=lambda volume: (spare[volume] / (writing[volume] + 1), volume))
+        writing[moves[camera]] += 1
+    return moves
 
 
 def to_stop(room: Room, writers: Sequence[Writer]) -> frozenset[str]:

@@ -27,6 +27,14 @@ def small(tmp_path: Path) -> Iterator[LoopDisk]:
         yield disk
 
 
+@pytest.fixture
+def whole(tmp_path: Path) -> Iterator[LoopDisk]:
+    """96 MiB for all there is. A short name: the path of a Unix socket has at most 107 characters."""
+    need_disks()
+    with LoopDisk(tmp_path, "d") as disk:
+        yield disk
+
+
 def enter_many(connection: sqlite3.Connection, count: int) -> None:
     for number in range(count):
         append(connection, number, LedgerKind.FLOOR_RAISED, {"filler": "x" * 1000, "number": number})
@@ -147,20 +155,19 @@ async def test_i6_i7_a_failing_disk_of_the_index_ends_the_controller_and_no_reco
             check_disks_and_index(box)
 
 
-async def test_i4_i5_i7_one_disk_for_everything_filled_to_the_last_block(disk: LoopDisk, tmp_path: Path) -> None:
+async def test_i4_i5_i7_one_disk_for_everything_filled_to_the_last_block(whole: LoopDisk) -> None:
     """Index, recordings, assignment and sockets: nothing can be written down, and afterwards everything is."""
-    folder = disk.path / "edged"
     async with Fleet(cameras=2, gop=25, bitrate="1M", onvif=False, subnet=fresh_subnet()) as fleet:
-        with DiskBox(folder, [(camera, "v1", 5) for camera in fleet.cameras]) as box:
+        with DiskBox(whole.path, [(camera, "v1", 5) for camera in fleet.cameras]) as box:
             box.start()
             await until(lambda: box.recorded() == names_of(fleet), "all cameras are recorded")
             await until(lambda: {one.camera for one in box.sealed()} == names_of(fleet), "segments are sealed")
             before = box.sealed()
-            disk.fill()
+            whole.fill()
             await until(lambda: {"index_full", "volume_offline"} <= set(box.health()["problems"]), "it is said")
             seen_us = box.health()["at_us"]
             await until(lambda: box.health()["at_us"] > seen_us + 5_000_000, "the limit of an outage passes")
-            disk.free_up()
+            whole.free_up()
             await until(lambda: box.recorded() == names_of(fleet), "all cameras are recorded again")
             await until(lambda: "index_full" not in box.health()["problems"], "and the index is written again")
             outages = await until(lambda: two_of(box.ask("/v1/outages?all=1")["outages"]), "the outages are told")

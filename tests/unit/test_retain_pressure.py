@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edged.retain.pressure import Room, Writer, to_stop
+from edged.retain.pressure import Haven, Room, Writer, shelter, to_stop
 
 GIB = 2**30
 RESERVE = 2 * GIB
@@ -76,6 +76,13 @@ def test_an_empty_disk_smaller_than_the_reserve_is_recorded_to() -> None:
 
 def test_a_camera_that_has_not_been_measured_counts_too() -> None:
     assert to_stop(room(RESERVE // 3), writers(("gate", 5, 0), ("hall", 5, 0), ("roof", 1, 0))) == {"roof"}
+
+
+def test_who_would_have_to_stop_spreads_over_the_volumes_that_have_room() -> None:
+    havens = [Haven(volume="v2", spare_bytes=300, writers=1), Haven(volume="v3", spare_bytes=200, writers=0)]
+    assert shelter(["gate", "hall", "yard"], havens) == {"gate": "v3", "hall": "v2", "yard": "v3"}
+    assert shelter(["gate"], []) == {}
+    assert shelter([], havens) == {}
 
 
 @st.composite
