@@ -18,7 +18,7 @@ from edged.app.dealing import process_ids
 from edged.app.forecast import Forecast
 from edged.app.keeper import Keeper
 from edged.app.pressure import Pressure
-from edged.app.proving import LedgerStart, begin_ledger, record_settings
+from edged.app.proving import LedgerStart, begin_ledger, read_again, record_settings
 from edged.app.survey import Deletions, Survey, fresh_within_us
 from edged.app.watch import Watch
 from edged.archive import outbox
@@ -51,10 +51,11 @@ from edged.report.health import Snapshot, status_line
 from edged.report.mqtt import MqttReporter
 from edged.report.watchdog import Watchdog
 from edged.retain.disk import SweptVolume
-from edged.retain.evidence import Evidence, restore_holds
+from edged.retain.evidence import Evidence
 from edged.retain.gate import Gate
 from edged.retain.holds import Holds
 from edged.retain.ntp import kernel_ntp_synchronised
+from edged.retain.sidecar import restore_holds
 from edged.retain.stamp import Stamper
 from edged.retain.sweep import Sweep, SweepReport
 from edged.retain.timekeeping import nobody, read_state
@@ -297,7 +298,12 @@ class House:
         compared = self.progress.expect("reconcile", 24 * 3600)
 
         async def compare() -> None:
-            await reconcile(self.database, self.volumes, self.clock, settle=self.intake.catch_up, on_progress=compared)
+            found = await reconcile(
+                self.database, self.volumes, self.clock, settle=self.intake.catch_up, on_progress=compared
+            )
+            unread = {*self.intake.stopped, *found.skipped}
+            read = [volume.id for volume in self.volumes if volume.id not in unread]
+            await self.database.write(read_again, self.config, read, self.clock.wall_us())
 
         await supervise("reconcile", compare, self.clock, backoff=Backoff(1, 30))
         await supervise("sweep", self.sweep.run, self.clock, backoff=Backoff(10, 600))

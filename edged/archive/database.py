@@ -86,7 +86,7 @@ def open_database(path: Path) -> sqlite3.Connection:
         connection.close()
         raise BadDatabase(
             f"{path.name} cannot be opened as a database ({error})",
-            hint="move it away: the index is rebuilt from the journals on the volumes",
+            hint="edged archive rebuild makes a new one from the volumes and keeps this one beside it",
         ) from error
     except BaseException:
         connection.close()

@@ -5,9 +5,10 @@ a row that explains gaps. Each marks the hour whose record the ledger then owes.
 they are: a clock that steps back may record the same minute twice, and both are footage.
 """
 
+import dataclasses
 import json
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -16,7 +17,8 @@ from edged.archive import compared
 from edged.archive.late import note_late
 from edged.archive.roster import camera_no
 from edged.archive.schema import SEALED, STREAM_NO
-from edged.archive.segments import LONGEST_LOSS, LONGEST_SEGMENT, local_day
+from edged.archive.segments import LONGEST_LOSS, LONGEST_SEGMENT, SegmentKey, local_day
+from edged.archive.told import Told
 from edged.base.clock import DAY, HOUR
 from edged.base.files import canonical_json
 from edged.base.spans import Span, union
@@ -51,6 +53,10 @@ _CAMERA_DAY = (
     " ON CONFLICT DO UPDATE SET segments = segments + excluded.segments, bytes = bytes + excluded.bytes,"
     " frames = frames + excluded.frames"
 )
+_CAMERA_DAY_GONE = (
+    "UPDATE camera_day SET deleted_segments = deleted_segments + ?, deleted_bytes = deleted_bytes + ?"
+    " WHERE camera = ? AND stream = ? AND day = ?"
+)
 _HOUR_DUE = "INSERT INTO hour_due (camera, stream, hour) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 _LONGEST = (
     "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"
@@ -61,10 +67,12 @@ _LONGEST = (
 @dataclass(slots=True)
 class Indexed:
     """What one batch brought. `doubled` segments were in the index already; `conflicting` ones with another hash;
-    `late` ones came long after they were recorded (see archive.late)."""
+    `deleted` ones are gone lawfully, as a ledger knows that outlived the index; `late` ones came long after they were
+    recorded (see archive.late)."""
 
     segments: int = 0
     facts: int = 0
+    deleted: int = 0
     doubled: int = 0
     conflicting: int = 0
     late: int = 0
@@ -77,28 +85,39 @@ def index_facts(
     stamp: Stamp,
     zone: ZoneInfo,
     recorder: str = "",
+    absent: Collection[SegmentKey] = (),
 ) -> Indexed:
     """Enter `facts`, read from the volume's journal of `recorder`, into the index.
 
-    `zone` is where civil days are counted. Where `recorder` is "", the starts and ends of every recorder explain the
-    streams' gaps, and else those of this one.
+    `zone` is where civil days are counted. `absent` are segments whose files are not on the volume: where a restored
+    ledger has their deletion on record they get no row, and else one like all others. Where `recorder` is "", the
+    starts and ends of every recorder explain the streams' gaps, and else those of this one.
     """
-    return _Batch(connection, volume_no, stamp, zone, recorder).enter(list(facts))
+    return _Batch(connection, volume_no, stamp, zone, recorder, absent).enter(list(facts))
 
 
 class _Batch:
     def __init__(
-        self, connection: sqlite3.Connection, volume_no: int, stamp: Stamp, zone: ZoneInfo, recorder: str
+        self,
+        connection: sqlite3.Connection,
+        volume_no: int,
+        stamp: Stamp,
+        zone: ZoneInfo,
+        recorder: str,
+        absent: Collection[SegmentKey],
     ) -> None:
         self._connection = connection
         self._volume = volume_no
         self._stamp = stamp
         self._zone = zone
         self._recorder = recorder
+        self._absent = absent
+        self._told = Told(connection)
         self._cameras: dict[str, int] = {}
         self._floors: dict[Floor, int] = {}
         self._spans: dict[tuple[int, int], list[Span]] = {}
         self._days: dict[tuple[int, int, int], list[int]] = {}
+        self._gone: dict[tuple[int, int, int], list[int]] = {}
         self._hours: set[tuple[int, int, int]] = set()
         self._late: dict[str, list[Span]] = {}
         self._folders: set[compared.FolderKey] = set()
@@ -119,6 +138,7 @@ class _Batch:
         self._done.facts = len(others)
         self._merge_coverage()
         self._connection.executemany(_CAMERA_DAY, [(*key, *sums) for key, sums in self._days.items()])
+        self._connection.executemany(_CAMERA_DAY_GONE, [(*gone, *key) for key, gone in self._gone.items()])
         self._connection.executemany(_LONGEST, [(key, str(value)) for key, value in self._longest.items() if value])
         self._connection.executemany(_HOUR_DUE, sorted(self._hours))
         if self._late:
@@ -137,7 +157,12 @@ class _Batch:
 
     def _segment(self, fact: SegmentSealed) -> None:
         camera, stream = self._cameras[fact.camera], STREAM_NO[fact.stream]
-        stamped = self._stamp(fact)
+        if self._told:
+            name = SegmentKey(fact.camera, fact.stream, fact.start_us, fact.run, fact.seq)
+            if name in self._absent and self._told.deleted(name):
+                self._deleted(fact)
+                return
+        stamped = self._kept_as(fact)
         key = (camera, stream, fact.start_us, fact.run, fact.seq)
         sha256 = bytes.fromhex(fact.sha256)
         cursor = self._connection.execute(
@@ -173,6 +198,30 @@ class _Batch:
             self._done.late += 1
             self._late.setdefault(fact.camera, []).append(Span(fact.start_us, fact.end_us))
         self._folders.add(compared.FolderKey(fact.camera, stream, fact.start_us // DAY))
+        self._recorded(fact)
+
+    def _kept_as(self, fact: SegmentSealed) -> Stamped:
+        stamped = self._stamp(fact)
+        if not self._told:
+            return stamped
+        name = SegmentKey(fact.camera, fact.stream, fact.start_us, fact.run, fact.seq)
+        if self._told.doubted(name, fact.end_us):
+            # Nor is its label believed now: it is counted like one that says 1970.
+            stamped = self._stamp(dataclasses.replace(fact, start_us=0, end_us=fact.end_us - fact.start_us))
+        kept = self._told.raised(name, fact.end_us, stamped.floor, stamped.keep_until_us, self._zone)
+        return Stamped(*kept, late=stamped.late and not self._told.known(name))
+
+    def _deleted(self, fact: SegmentSealed) -> None:
+        """It was recorded and has gone lawfully: no row, but its time is covered and its day counts it."""
+        self._done.deleted += 1
+        self._recorded(fact)
+        day = self._cameras[fact.camera], STREAM_NO[fact.stream], local_day(fact.end_us, self._zone)
+        gone = self._gone.setdefault(day, [0, 0])
+        gone[0] += 1
+        gone[1] += fact.bytes
+
+    def _recorded(self, fact: SegmentSealed) -> None:
+        camera, stream = self._cameras[fact.camera], STREAM_NO[fact.stream]
         self._hours.update((camera, stream, at // HOUR) for at in (fact.start_us, fact.end_us - 1))
         self._spans.setdefault((camera, stream), []).append(Span(fact.start_us, fact.end_us))
         self._longest[LONGEST_SEGMENT] = max(self._longest[LONGEST_SEGMENT], fact.end_us - fact.start_us)

@@ -23,11 +23,13 @@ from edged.archive.database import Database, IndexFull
 from edged.archive.indexing import Indexed, Stamp, index_facts
 from edged.archive.journal import BadLine, decode
 from edged.archive.late import tell_late
-from edged.archive.layout import JOURNAL
+from edged.archive.layout import JOURNAL, segment_path
+from edged.archive.rebuilding import restored_ranges
+from edged.archive.segments import SegmentKey
 from edged.archive.volumes import Volume, prove
 from edged.base.clock import Clock
 from edged.base.worker import Worker
-from edged.model import Fact
+from edged.model import Fact, SegmentSealed
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +68,7 @@ class _Followed:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     offsets: dict[str, int] | None = None
     ahead: "_Parsed | None" = None  # read while what comes before it was being indexed
+    restored: bool = False  # whether the ledger came back from a volume: then files that are not there may be lawful
 
 
 class Intake:
@@ -93,6 +96,7 @@ class Intake:
         self._followed: dict[str, _Followed] = {}
         self.indexed_segments = 0
         self._late = True  # what an earlier controller noted may not have been told
+        self.deleted_segments = 0  # read again from a journal, but gone lawfully
         self.bad_lines = 0
         self.stopped: dict[str, str] = {volume.id: volume.fenced for volume in volumes if volume.fenced}
 
@@ -134,6 +138,7 @@ class Intake:
             try:
                 if followed.offsets is None:
                     followed.offsets = await self._database.read(_offsets, followed.volume.no)
+                    followed.restored = bool(await self._database.read(restored_ranges))
                 for tail in await followed.worker.run(_look, followed.volume, followed.offsets):
                     while followed.offsets.get(tail.file, 0) < tail.size:
                         read = await self._batch(followed, followed.offsets, tail)
@@ -162,14 +167,16 @@ class Intake:
             batch = await _parsed(followed, tail.file, start)
         if not batch.lines:
             return 0
+        absent = await followed.worker.run(_absent, volume, batch.facts) if followed.restored else frozenset()
         # The volume's thread reads on while the database's is busy.
         (reached, done), followed.ahead = await asyncio.gather(
-            self._database.write(_store, volume.no, batch, self._stamp, self._zone),
+            self._database.write(_store, volume.no, batch, self._stamp, self._zone, absent),
             _read_ahead(followed, tail, batch.end),
         )
         offsets[tail.file] = reached
         self.indexed_segments += done.segments
         self._late |= done.late > 0
+        self.deleted_segments += done.deleted
         self.bad_lines += batch.bad
         if batch.bad:
             log.warning("volume %s: %d journal lines cannot be understood and were skipped", volume.id, batch.bad)
@@ -265,12 +272,28 @@ def _parse(chunk: bytes, file: str, start: int) -> _Parsed:
     return _Parsed(file, start, start + end, len(lines), facts, bad)
 
 
+def _absent(volume: Volume, facts: list[Fact]) -> frozenset[SegmentKey]:
+    """Segments among `facts` whose files are not there. None where the disk is not the volume's, or does not tell."""
+    sealed = [fact for fact in facts if isinstance(fact, SegmentSealed)]
+    keys = [SegmentKey(fact.camera, fact.stream, fact.start_us, fact.run, fact.seq) for fact in sealed]
+    absent = set()
+    for key in keys:
+        try:
+            os.lstat(volume.path / segment_path(*key))
+        except FileNotFoundError:
+            absent.add(key)
+        except OSError:
+            continue
+    return frozenset() if prove(volume) else frozenset(absent)
+
+
 def _store(
     connection: sqlite3.Connection,
     volume_no: int,
     batch: _Parsed,
     stamp: Stamp,
     zone: ZoneInfo,
+    absent: frozenset[SegmentKey],
 ) -> tuple[int, Indexed]:
     """Rows and offset, in the caller's one transaction. Returns the offset in force and what was entered."""
     row = connection.execute(
@@ -281,7 +304,7 @@ def _store(
         # A wait that was cancelled after its transaction had begun: the rows are there, go on from where they end.
         return stored, Indexed()
     recorder = batch.file.split("/")[1]  # journal/<recorder>/<day>.ndjson
-    done = index_facts(connection, volume_no, batch.facts, stamp, zone, recorder)
+    done = index_facts(connection, volume_no, batch.facts, stamp, zone, recorder, absent)
     connection.execute(
         "INSERT INTO intake (volume, file, offset) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET offset = excluded.offset",
         (volume_no, batch.file, batch.end),

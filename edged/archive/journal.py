@@ -11,6 +11,7 @@ import typing
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from edged.archive.layout import is_camera_id
 from edged.base.errors import OwnerMustAct
 from edged.base.files import canonical_json
 from edged.model import (
@@ -37,8 +38,6 @@ _KINDS: dict[str, type[Fact]] = {
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 _LATEST_US = 253_402_300_799_999_999  # the last microsecond of the year 9999, where calendars end
 _COUNT_LIMIT = 1 << 62
-# A camera id becomes a folder name; nothing a volume claims may lead out of its own folders.
-_CAMERA = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -107,7 +106,7 @@ def _checked(told: Mapping[str, Any], shape: Iterable[_Field]) -> dict[str, Any]
             raise ValueError(name)
     if "end_us" in fields and fields["end_us"] < fields["start_us"]:
         raise ValueError("end_us")
-    if "camera" in fields and not _CAMERA.fullmatch(fields["camera"]):
+    if "camera" in fields and not is_camera_id(fields["camera"]):
         raise ValueError("camera")
     if "sha256" in fields and not _SHA256.fullmatch(fields["sha256"]):
         raise ValueError("sha256")

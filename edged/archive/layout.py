@@ -23,6 +23,15 @@ _NAME = re.compile(r"(\d{6})Z-(\d+)-(\d+)\.mp4(\.part)?")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
+# A camera's id becomes a folder's name; nothing that a volume claims may lead out of its own folders.
+_CAMERA = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+
+
+def is_camera_id(text: str) -> bool:
+    """Whether `text` can be a camera's id, and its folder's name."""
+    return _CAMERA.fullmatch(text) is not None
+
+
 class SegmentName(NamedTuple):
     """What a segment's path tells about it."""
 

@@ -49,6 +49,7 @@ class LedgerKind(StrEnum):
     OUTAGE_RESTORED = "outage_restored"
     OUTAGE_CLOSED = "outage_closed"
     LEDGER_RESTORED = "ledger_restored"
+    ARCHIVE_REBUILT = "archive_rebuilt"
     MIRROR_REPLACED = "mirror_replaced"
     PROOF_MADE = "proof_made"
 
@@ -112,6 +113,14 @@ def camera_topic(camera: str) -> str:
     return f"camera/{camera}"
 
 
+CLOCK_TOPIC = "clock"
+
+
+def floor_topic(camera: str) -> str:
+    """The topic of everything that raised the floors of a camera's footage."""
+    return f"floor/{camera}"
+
+
 def about(connection: sqlite3.Connection, first: str, last: str | None = None) -> list[tuple[str, int]]:
     """The topics from `first` to `last` (or `first` alone) and the numbers of their entries, in order."""
     rows = connection.execute(
@@ -139,6 +148,10 @@ def _topic(kind: str, body: dict[str, Any]) -> str | None:
             {"camera": str(camera)},
         ):
             return camera_topic(camera)
+        case LedgerKind.FLOOR_RAISED, {"camera": str(camera)}:
+            return floor_topic(camera)
+        case LedgerKind.CLOCK_EVENT, {"retention_us": int()}:
+            return CLOCK_TOPIC
     return None
 
 

@@ -29,8 +29,9 @@ from edged.archive import compared
 from edged.archive.database import Database
 from edged.archive.layout import PART, SEGMENTS, parse_segment_path, segment_path, utc
 from edged.archive.ledger import LedgerKind, append
-from edged.archive.schema import MISSING, SEALED, STREAM_NO
+from edged.archive.schema import DOOMED, MISSING, SEALED, STREAM_NO
 from edged.archive.segments import STREAM_OF, SegmentKey, SegmentRow, doomed
+from edged.archive.told import Told
 from edged.archive.volumes import Volume, prove
 from edged.base.clock import DAY, MINUTE, SECOND, Clock
 from edged.base.worker import Worker
@@ -60,6 +61,7 @@ class Reconciled:
     folders: int = 0
     unchanged: int = 0
     missing: int = 0
+    deleted: int = 0  # gone lawfully, as a ledger knows that came back from a volume; the sweep completes them
     found: int = 0  # were missing, are back
     stray_count: int = 0
     strays: list[Stray] = field(default_factory=list)  # the first STRAYS_NAMED
@@ -173,6 +175,9 @@ async def _volume(
         if gone or back:
             _must_be(await worker.run(prove, volume))
             now_us = clock.wall_us()
+            count = len(gone)
+            gone = await database.write(_doom_announced, volume, day, gone) if gone else gone
+            result.deleted += count - len(gone)
             result.missing += await database.write(_mark, volume, day, gone, SEALED, MISSING, now_us)
             result.found += await database.write(_mark, volume, day, back, MISSING, SEALED, now_us)
         unknown = names - rows.keys()
@@ -322,6 +327,25 @@ def _is_known(connection: sqlite3.Connection, volume_no: int, file: PurePosixPat
         ),
     ).fetchone()
     return row is not None
+
+
+def _doom_announced(connection: sqlite3.Connection, volume: Volume, day: _Day, rows: list[_Known]) -> list[_Known]:
+    """Hand over to the sweep what a restored ledger has on record as deleted: an old copy of the index still has the
+    row. Returns the others, and those that the guards do not let go (I1, I2): they are missing."""
+    told, left = Told(connection), []
+    for row in rows:
+        if not (told and told.deleted(SegmentKey(day.camera, day.stream, row.start_us, row.run, row.seq))):
+            left.append(row)
+            continue
+        try:
+            connection.execute(
+                "UPDATE segment SET state = ? WHERE camera = (SELECT no FROM camera WHERE id = ?) AND stream = ?"
+                " AND start_us = ? AND run = ? AND seq = ? AND volume = ?",
+                (DOOMED, day.camera, STREAM_NO[day.stream], row.start_us, row.run, row.seq, volume.no),
+            )
+        except sqlite3.IntegrityError:
+            left.append(row)
+    return left
 
 
 def _mark(

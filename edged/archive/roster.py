@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from edged.archive.layout import is_camera_id
 from edged.archive.ledger import LedgerKind, append
 from edged.archive.schema import STREAM_NO
 from edged.base.errors import Refused
@@ -246,6 +247,27 @@ def camera_no(connection: sqlite3.Connection, camera_id: str, create_from_journa
         connection.execute("UPDATE camera SET found_us = ?1, adopted_us = ?1 WHERE no = ?2", (at_us, row["no"]))
     no: int = row["no"]
     return no
+
+
+def adopted_again(connection: sqlite3.Connection, camera_id: str, at_us: int, source: str) -> None:
+    """What a restored ledger entry tells of an adoption; no entry of its own. A new row stands at the listed place,
+    which keeps longest, until the configuration says better. Raises ValueError where the id cannot be one."""
+    if not is_camera_id(camera_id):
+        raise ValueError("not a camera's id")
+    connection.execute(
+        "INSERT INTO camera (id, source, state, place, found_us, adopted_us)"
+        " VALUES (?1, ?2, 'adopted', 'listed', ?3, ?3)"
+        " ON CONFLICT (id) DO UPDATE SET state = 'adopted', removed_us = NULL, adopted_us = coalesce(adopted_us, ?3)",
+        (camera_id, source, at_us),
+    )
+    _turn(connection, get(connection, camera_id), at_us, "adopted")
+
+
+def removed_again(connection: sqlite3.Connection, camera_id: str, at_us: int) -> None:
+    """What a restored ledger entry tells of a removal; no entry of its own. Raises UnknownCamera."""
+    camera = get(connection, camera_id)
+    connection.execute("UPDATE camera SET state = 'removed', removed_us = ? WHERE no = ?", (at_us, camera.no))
+    _turn(connection, camera, at_us, "removed")
 
 
 def _turn(connection: sqlite3.Connection, camera: Camera, at_us: int, kind: str) -> None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from edged.archive import rebuilding
 from edged.archive.layout import IDENTITY
 from edged.archive.ledger import LedgerKind, append
 from edged.base.files import canonical_json, replace_file, working_name
@@ -106,6 +107,7 @@ def _add(connection: sqlite3.Connection, volume_id: str, path: Path, now_us: int
             raise _Fenced(f"volume {volume_id}: cannot write {IDENTITY} ({error.strerror})") from error
     else:
         how = "adopted"
+        rebuilding.wait_for(connection, [volume_id])  # it had an earlier life that this index has not read
         other = connection.execute("SELECT id FROM volume WHERE uuid = ?", (found,)).fetchone()
         if other is not None:
             raise _Fenced(

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 
 from edged import __version__
 from edged.base.errors import EdgedError
-from edged.cli import cameras, daemon, holds, law, ledger, outages, prove, retention, status
+from edged.cli import archive, cameras, daemon, holds, law, ledger, outages, prove, retention, status
 from edged.cli.client import DaemonAbsent, RequestRefused
 from edged.cli.show import complain
 
-GROUPS = (daemon, cameras, status, outages, holds, retention, law, ledger, prove)
+GROUPS = (daemon, cameras, status, outages, holds, retention, law, ledger, prove, archive)
 
 EPILOG = """\
 exit codes: 0 done, 1 a problem was found, 2 command or configuration wrong, 3 daemon does not answer, 4 refused.

@@ -16,7 +16,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "Starts a recorder of its own unless --external-recorder; a recorder that still runs is taken over, and "
         "killing the controller never touches it.",
     )
-    _config_option(run)
+    config_option(run)
     run.add_argument(
         "--external-recorder", action="store_true", help="a service manager runs `edged recorder`; do not start one"
     )
@@ -47,12 +47,13 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         description="Reads the file, and touches nothing. Exit code 0: good; 2: refused, with each line, key, "
         "reason and fix.",
     )
-    _config_option(check)
+    config_option(check)
     check.add_argument("--json", action="store_true", help="print JSON, for scripts")
     check.set_defaults(call=_check)
 
 
-def _config_option(parser: argparse.ArgumentParser) -> None:
+def config_option(parser: argparse.ArgumentParser) -> None:
+    """Which configuration to read."""
     parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help=f"default {DEFAULT_CONFIG}")
 
 

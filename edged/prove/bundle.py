@@ -78,7 +78,7 @@ def gather_day(
     seqs.update(seq for _, seq in about(connection, *deletions))
     for _, seq in about(connection, camera_topic(camera)):
         lost = json.loads(entry_line(connection, seq))["body"].get("segments")
-        if lost is None or not named.isdisjoint(lost):
+        if not isinstance(lost, list) or not named.isdisjoint(lost):  # late footage is told by its number
             seqs.add(seq)
     seqs.add(size)  # the entry that this proof was made: it dates the head
     told = sorted(seq for seq in seqs if seq <= size)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edged.archive import tree
+from edged.archive import rebuilding, tree
 from edged.archive.database import Database
 from edged.archive.ledger import LedgerKind, append, line_of, lines, put
 from edged.base.files import canonical_json
@@ -27,12 +27,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What came back. `signed` tells whether this box's key had signed a head of what was brought back."""
+    """What came back. `signed` tells whether this box's key had signed a head of what was brought back, `proven` how
+    far the newest such head reaches, 0 without one."""
 
     volume: str
     first: int
     last: int
     signed: bool
+    proven: int
 
 
 async def restore_ledger(
@@ -43,31 +45,30 @@ async def restore_ledger(
     One transaction for each file of the mirror; an interrupted restore goes on at the next start.
     """
     size = await database.read(tree.size)
-    for volume, folder in sorted(
-        ((volume, MirrorFolder(path, recorder)) for volume, path in folders),
-        key=lambda each: _size(each[1]),
-        reverse=True,
-    ):
-        if _size(folder) <= size:
-            return None
-        signed = _signed(folder, key)
+    mirrors = [(volume, MirrorFolder(path, recorder)) for volume, path in folders]
+    found = [(_signed(mirror, key), _size(mirror), volume, mirror) for volume, mirror in mirrors]
+    # What this box has signed goes before what is longer: anybody can write a long file.
+    for signed, count, volume, folder in sorted(found, key=lambda each: (each[0] is True, each[1]), reverse=True):
+        if count <= size:
+            continue
         if signed is None:
             log.error("volume %s: its copy of the ledger belongs to another recorder; it is not read", volume)
             continue
         try:
-            damage = check_mirror(folder.path, key.pem.encode() if signed else None).damage
-            if damage:
-                raise Altered(damage[0])
+            check = check_mirror(folder.path, key.pem.encode() if signed else None)
+            if check.damage:
+                raise Altered(check.damage[0])
+            proven = check.head.size if signed and check.head is not None else 0
             for number in range(size // LINES, folder.numbers()[-1] + 1):
-                await database.write(_take, number, folder.read(number).lines)
+                await database.write(_take, number, folder.read(number).lines, proven)
         except (Altered, OSError) as error:
             log.error("volume %s: its copy of the ledger cannot be brought back: %s", volume, error)
             continue
         reached = await database.read(tree.size)
-        body = {"volume": volume, "first": size + 1, "last": reached, "signed": signed}
+        body = {"volume": volume, "first": size + 1, "last": reached, "signed": signed, "proven": proven}
         await database.write(append, now_us, LedgerKind.LEDGER_RESTORED, body)
         log.warning("the index had lost %d ledger entries; volume %s had them", reached - size, volume)
-        return Restored(volume, size + 1, reached, signed)
+        return Restored(volume, size + 1, reached, signed, proven)
     return None
 
 
@@ -110,7 +111,7 @@ def _signed(folder: MirrorFolder, key: LedgerKey) -> bool | None:
     return True
 
 
-def _take(connection: sqlite3.Connection, number: int, told: list[bytes]) -> None:
+def _take(connection: sqlite3.Connection, number: int, told: list[bytes], proven: int) -> None:
     """Enter the lines of one file beyond what the index has. Raises Altered where they do not continue it."""
     first = number * LINES
     known = lines(connection, first, len(told))
@@ -126,3 +127,5 @@ def _take(connection: sqlite3.Connection, number: int, told: list[bytes]) -> Non
         if seq != offset or not same:
             raise Altered(f"entry {offset} is damaged")
         put(connection, seq, at_us, kind, body)
+    if len(told) > len(known):
+        rebuilding.note_restored(connection, rebuilding.Restored(first + len(known) + 1, first + len(told), proven))

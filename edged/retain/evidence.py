@@ -9,43 +9,28 @@ durable. hold.json is written before the first link and removed after the last. 
 its links go; where one has become a file's only name, and the index still has the file, the file is first put back.
 """
 
-import json
 import logging
 import os
 import sqlite3
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from edged.archive.database import Database
 from edged.archive.layout import parse_segment_path, segment_path
-from edged.archive.ledger import LedgerKind, append
-from edged.archive.roster import camera_no
 from edged.archive.schema import MISSING, SEALED, STREAM_NO
 from edged.archive.segments import STREAM_OF
 from edged.archive.volumes import Volume, prove
 from edged.base.clock import SECOND, Clock
-from edged.base.files import canonical_json, make_folder, replace_file, sync_folder, working_name
+from edged.base.files import make_folder, replace_file, sync_folder, working_name
 from edged.retain.disk import SweptVolume
-from edged.retain.holds import Hold, find_hold, list_holds
+from edged.retain.holds import Hold, list_holds
+from edged.retain.sidecar import HELD, SIDECAR, read_sidecar, sidecar
 
 log = logging.getLogger(__name__)
 
-HELD = "held"
-SIDECAR = "hold.json"
 EVERY_S = 2.0
 PAGE = 2000
-_FIELDS = (
-    "start_us",
-    "end_us",
-    "case",
-    "authority",
-    "document",
-    "placed_by",
-    "placed_us",
-    "release1_by",
-    "release1_us",
-)
 
 
 class _Due(NamedTuple):
@@ -103,86 +88,6 @@ class Evidence:
         self._told[volume] = what
 
 
-def sidecar(hold: Hold) -> bytes:
-    """The content of a hold's hold.json."""
-    fields = {name: getattr(hold, name) for name in _FIELDS}
-    return canonical_json({"v": 1, "hold": hold.id, "cameras": list(hold.cameras), **fields}) + b"\n"
-
-
-def restore_holds(connection: sqlite3.Connection, volumes: Iterable[Volume], now_us: int) -> int:
-    """Enter again what only the volumes still know of holds (the index was lost, or is an old copy), within the
-    caller's transaction.
-
-    To be called before anything may be deleted or placed. A hold comes back in force, unreleased: whoever had
-    released half of it must say so again. One that the index knows smaller grows to what was extended meanwhile.
-    Returns how many came back or grew.
-    """
-    restored = 0
-    for volume in volumes:
-        if volume.fenced:
-            continue
-        for file in sorted((volume.path / HELD).glob(f"*/{SIDECAR}")):
-            told = _read_sidecar(file)
-            if told is None:
-                continue
-            known = connection.execute("SELECT 1 FROM hold WHERE id = ?", (told["hold"],)).fetchone()
-            if known is None:
-                _enter(connection, told, now_us)
-            elif not _grow(connection, find_hold(connection, told["hold"]), told, now_us):
-                continue
-            restored += 1
-    if restored:
-        log.warning("%d evidence holds came back from the volumes: the index did not know them so", restored)
-    return restored
-
-
-def _enter(connection: sqlite3.Connection, told: dict[str, Any], now_us: int) -> None:
-    number = int(str(told["hold"]).removeprefix("hold-"))
-    connection.execute(
-        "INSERT INTO hold (no, id, case_ref, authority, document, start_us, end_us, placed_by, placed_us)"
-        " VALUES (:no, :hold, :case, :authority, :document, :start_us, :end_us, :placed_by, :placed_us)",
-        {"no": number, **{k: told[k] for k in ("hold", *_FIELDS[:7])}},
-    )
-    numbers = [camera_no(connection, camera, create_from_journal_at_us=now_us) for camera in told["cameras"]]
-    connection.executemany(
-        "INSERT INTO hold_camera (hold, camera) VALUES (?, ?)", [(number, camera) for camera in numbers]
-    )
-    body = {k: told[k] for k in ("hold", "cameras", *_FIELDS[:6])} | {"restored": True}
-    append(connection, now_us, LedgerKind.HOLD_PLACED, body)
-
-
-def _grow(connection: sqlite3.Connection, hold: Hold, told: dict[str, Any], now_us: int) -> bool:
-    """Let a hold that an old index knows cover what its sidecar says it covers; False where it does already."""
-    if hold.released_us is not None or hold.placed_us != told["placed_us"]:
-        return False
-    start_us = min(hold.start_us, told["start_us"])
-    end_us = None if None in (hold.end_us, told["end_us"]) else max(hold.end_us, told["end_us"])
-    more = sorted(set(told["cameras"]) - set(hold.cameras))
-    if (start_us, end_us) == (hold.start_us, hold.end_us) and not more:
-        return False
-    numbers = [camera_no(connection, camera, create_from_journal_at_us=now_us) for camera in more]
-    connection.executemany(
-        "INSERT INTO hold_camera (hold, camera) SELECT no, ? FROM hold WHERE id = ?", [(no, hold.id) for no in numbers]
-    )
-    connection.execute("UPDATE hold SET start_us = ?, end_us = ? WHERE id = ?", (start_us, end_us, hold.id))
-    body = {"hold": hold.id, "cameras": sorted({*hold.cameras, *more}), "start_us": start_us, "end_us": end_us}
-    append(connection, now_us, LedgerKind.HOLD_EXTENDED, body | {"restored": True})
-    return True
-
-
-def _read_sidecar(file: Path) -> dict[str, Any] | None:
-    """The hold a sidecar tells of; None, with a word in the log, where it cannot be understood."""
-    try:
-        told: dict[str, Any] = json.loads(file.read_bytes())
-        whole = told["v"] == 1 and {"hold", "cameras", *_FIELDS} <= set(told) and told["cameras"]
-        if whole and told["hold"] == file.parent.name and int(told["hold"].removeprefix("hold-")) > 0:
-            return told
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        pass
-    log.error("%s of %s cannot be understood: that hold is not known here", SIDECAR, file.parent.name)
-    return None
-
-
 def _sidecars(volume: Volume, in_force: list[Hold]) -> list[str] | None:
     """Write the sidecars that differ; the folders there are, or None where the disk is not the volume's."""
     if prove(volume):
@@ -229,8 +134,8 @@ def _take_away(volume: Volume, hold: Hold, wanted: set[PurePosixPath], gone: set
     folder = volume.path / HELD / hold.id
     if prove(volume):
         return
-    known = _read_sidecar(folder / SIDECAR) if (folder / SIDECAR).exists() else None
-    if known is not None and known["placed_us"] != hold.placed_us:
+    known = read_sidecar(folder / SIDECAR) if (folder / SIDECAR).exists() else None
+    if known is not None and known.placed_us != hold.placed_us:
         log.error("volume %s: %s there is another hold of that name and stays", volume.id, hold.id)
         return
     for file in _links(volume, hold):

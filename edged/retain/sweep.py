@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edged.archive.database import Database
+from edged.archive.rebuilding import awaited
 from edged.archive.volumes import Space, free_space
 from edged.base.clock import SECOND, Clock
 from edged.base.errors import OwnerMustAct
@@ -137,6 +138,10 @@ class Sweep:
         report.raised += await count_anew(self._database, self._law, max(today))
         if not report.time.trusted:
             report.refused = report.time.why
+            return report
+        if waited := await self._database.read(awaited):
+            names = ", ".join(waited)
+            report.refused = f"the index was lost or old, and volume {names} has not been read and compared since"
             return report
         proven: set[str] = set()
         for name, swept in self._volumes.items():

@@ -8,6 +8,7 @@ from typing import Any
 
 from edged.archive.database import Database
 from edged.archive.ledger import LedgerKind, append
+from edged.archive.rebuilding import proven, restored_ranges
 from edged.base.clock import Clock
 from edged.base.spans import Span
 from edged.retain.clock import (
@@ -122,16 +123,20 @@ def _tick(connection: sqlite3.Connection, now: Reading, voucher: str | None) -> 
 def _reached_us(connection: sqlite3.Connection) -> int | None:
     """An instant that the retention clock of a lost index had reached, None where there was none.
 
-    The ledger tells, where it came back from a volume; else the oldest footage does, counted from which nothing is
-    older than it is. Full scans, once in the life of an index.
+    The ledger tells, where it came back from a volume under a signed head; else the oldest footage does, counted from
+    which nothing is older than it is. Full scans, once in the life of an index.
     """
-    row = connection.execute(
-        "SELECT max(json_extract(body, '$.retention_us')) AS told FROM ledger WHERE kind IN (?, ?)",
-        (LedgerKind.CLOCK_EVENT, LedgerKind.SEGMENTS_DELETED),
-    ).fetchone()
-    told: int | None = row["told"]
-    if told is not None:
-        return told
+    ranges = restored_ranges(connection)
+    told = [
+        reached
+        for seq, reached in connection.execute(
+            "SELECT seq, json_extract(body, '$.retention_us') FROM ledger WHERE kind IN (?, ?)",
+            (LedgerKind.CLOCK_EVENT, LedgerKind.SEGMENTS_DELETED),
+        )
+        if reached is not None and proven(ranges, seq)
+    ]
+    if told:
+        return int(max(told))
     oldest: int | None = connection.execute("SELECT min(end_us) FROM segment").fetchone()[0]
     return oldest
 

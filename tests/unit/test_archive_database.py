@@ -86,7 +86,7 @@ def test_a_damaged_file_is_refused_with_what_to_do(tmp_path: Path, damage: str) 
     else:
         content[100:4096] = b"\xff" * 3996
     path.write_bytes(content)
-    with pytest.raises(BadDatabase, match="the index is rebuilt from the journals"):
+    with pytest.raises(BadDatabase, match="edged archive rebuild makes a new one"):
         open_database(path)
 
 

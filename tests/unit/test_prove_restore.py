@@ -95,12 +95,18 @@ async def test_a_lost_index_gets_its_ledger_back(recorder: Recorder, keep_key: b
     if not keep_key:
         os.unlink(recorder.path / "ledger-key.pem")
     async with recorder.started() as (database, back, against):
-        assert back == Restored("disk", 1, 41, keep_key)
+        assert back == Restored("disk", 1, 41, keep_key, 41 if keep_key else 0)
         assert against == []
         told = await database.read(lines, 0, 41)
         assert b"".join(line + b"\n" for line in told) == whole
         (entry,) = [e for e in await database.read(entries) if e.kind is LedgerKind.LEDGER_RESTORED]
-        assert entry.body == {"volume": "disk", "first": 1, "last": 41, "signed": keep_key}
+        assert entry.body == {
+            "volume": "disk",
+            "first": 1,
+            "last": 41,
+            "signed": keep_key,
+            "proven": 41 if keep_key else 0,
+        }
         assert len(await database.read(about, camera_topic("cam-1"))) == 40, (
             "what is looked up by camera is found again"
         )
@@ -113,7 +119,7 @@ async def test_an_old_copy_of_the_index_gets_what_it_lacks(recorder: Recorder) -
     await recorder.run(20)
     recorder.put_back()
     async with recorder.started() as (database, back, against):
-        assert back == Restored("disk", 22, 41, True)
+        assert back == Restored("disk", 22, 41, True, 41)
         assert against == []
         assert await database.read(tree.root, 41)
 
@@ -171,5 +177,5 @@ async def test_the_longest_copy_that_fits_is_taken(recorder: Recorder, tmp_path:
     recorder.folders.insert(0, ("short", short))
     database = Database(tmp_path / "index.db")
     back = await restore_ledger(database, recorder.folders, "nvr", recorder.key, 7)
-    assert back == Restored("disk", 1, 41, True)
+    assert back == Restored("disk", 1, 41, True, 41)
     database.close()

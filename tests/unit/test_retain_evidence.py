@@ -11,8 +11,9 @@ from edged.archive.ledger import LedgerKind
 from edged.archive.segments import SegmentKey
 from edged.archive.volumes import open_volumes
 from edged.base.clock import DAY, HOUR, MINUTE
-from edged.retain.evidence import HELD, SIDECAR, Evidence, restore_holds, sidecar
+from edged.retain.evidence import Evidence
 from edged.retain.holds import BadHold, HoldExtension, list_holds
+from edged.retain.sidecar import HELD, SIDECAR, restore_holds, sidecar
 from tests.retaining import START_US, House, house
 
 

@@ -1,0 +1,84 @@
+"""What an index remembers of having been lost: which ledger entries came back from the volumes, and what is awaited.
+
+Until every volume with an earlier life has been read and compared, retention is read-only (DESIGN 7): the sweep asks
+`awaited`. What came back without this box's signature over it is believed where it keeps more, never where it keeps
+less: anybody who can write to a volume can write such lines.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+_AWAITED = "rebuild.awaited"  # meta: JSON array of volume ids
+_RESTORED = "rebuild.restored"  # meta: JSON array of [first, last, proven]
+_REPLAYED = "rebuild.replayed"  # meta: the last restored entry that has been carried out
+
+
+class Restored(NamedTuple):
+    """Ledger entries `first` to `last` came from a volume; those up to `proven` stand under a head that was signed."""
+
+    first: int
+    last: int
+    proven: int
+
+
+def wait_for(connection: sqlite3.Connection, volumes: Iterable[str]) -> None:
+    """Retention is read-only until these volumes have been read and compared, within the caller's transaction."""
+    _put(connection, _AWAITED, sorted({*awaited(connection), *volumes}))
+
+
+def awaited(connection: sqlite3.Connection) -> list[str]:
+    """The volumes that still have to be read and compared before anything may be deleted; empty where all is well."""
+    found: list[str] = _get(connection, _AWAITED, [])
+    return found
+
+
+def done_with(connection: sqlite3.Connection, volumes: Iterable[str]) -> list[str]:
+    """These volumes have been read and compared; returns what is still awaited."""
+    left = sorted(set(awaited(connection)) - set(volumes))
+    _put(connection, _AWAITED, left)
+    return left
+
+
+def note_restored(connection: sqlite3.Connection, restored: Restored) -> None:
+    """Remember where entries came from, in the transaction that enters them."""
+    known = restored_ranges(connection)
+    if known and known[-1].last + 1 == restored.first:
+        restored = Restored(known.pop().first, restored.last, restored.proven)
+    _put(connection, _RESTORED, [*known, restored])
+
+
+def restored_ranges(connection: sqlite3.Connection) -> list[Restored]:
+    """Which entries ever came back from a volume, in order; empty on a box that has never lost its index."""
+    return [Restored(*one) for one in _get(connection, _RESTORED, [])]
+
+
+def proven(ranges: Iterable[Restored], seq: int) -> bool:
+    """Whether an entry was made by this index, or stands under a head that was signed."""
+    return not any(one.first <= seq <= one.last and seq > one.proven for one in ranges)
+
+
+def to_replay(connection: sqlite3.Connection) -> tuple[int, int] | None:
+    """The first and the last restored entry that have not been carried out yet, None where there is none."""
+    ranges = restored_ranges(connection)
+    done: int = _get(connection, _REPLAYED, 0)
+    left = [one for one in ranges if one.last > done]
+    return (max(done + 1, left[0].first), left[0].last) if left else None
+
+
+def replayed(connection: sqlite3.Connection, up_to: int) -> None:
+    """The restored entries up to this one have been carried out."""
+    _put(connection, _REPLAYED, up_to)
+
+
+def _get(connection: sqlite3.Connection, key: str, default: Any) -> Any:
+    row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+    return default if row is None else json.loads(row["value"])
+
+
+def _put(connection: sqlite3.Connection, key: str, value: object) -> None:
+    connection.execute(
+        "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        (key, json.dumps(value)),
+    )
