@@ -128,9 +128,8 @@ class CameraConfig(Record):
     designations: tuple[Designation, ...] = ()  # on top of the site's
     volume: Id | None = None
     priority: int = Field(default=5, ge=1, le=9)  # a full disk stops the cameras of the lowest first (LAW 3.5)
-    # Where they differ from those under [retention].
-    keep: Keep | None = None
-    keep_at_least: Days | None = Field(default=None, ge=1, le=36_500)
+    keep: Keep | None = None  # where it differs from the one under [retention]
+    keep_at_least: Days | None = Field(default=None, ge=1, le=36_500)  # where it is more than the one under [retention]
     # Where they differ from those under [recorder].
     audio: bool | None = None
     sub: bool | None = None
@@ -264,7 +263,7 @@ class Config(Record):
             own.place or site.place,
             tuple(sorted({*site.designations, *own.designations})),
             OwnRule(
-                at_least_days=own.keep_at_least or common.keep_at_least or 0,
+                at_least_days=max(own.keep_at_least or 0, common.keep_at_least or 0),
                 keep=own.keep or common.keep,
             ),
         )

@@ -11,10 +11,12 @@ from edged.model import Situation
 
 
 def below_the_law(config: Config, packs: Packs, on: dt.date) -> list[Problem]:
-    """Each `keep_at_least` that is less than the law's own minimum on the day `on`, with the article that says so.
+    """Each `keep_at_least` that is less than the law's own minimum on the day `on`, with the article that says so, and
+    each camera's that is less than the site's.
 
     It would be without effect, because the larger counts; but whoever wrote it believes that footage goes sooner.
     """
+    site = config.retention.keep_at_least or 0
     asked: list[tuple[Key, int | None, Situation]] = [
         (("retention", "keep_at_least"), config.retention.keep_at_least, config.situation())
     ]
@@ -24,6 +26,10 @@ def below_the_law(config: Config, packs: Packs, on: dt.date) -> list[Problem]:
     ]
     problems: list[Problem] = []
     for key, days, situation in asked:
+        if days is not None and days < site:
+            reason = f"{days} days are fewer than the {site} of retention.keep_at_least"
+            problems.append((key, reason, "leave the key out, or ask for more"))
+            continue
         decision = resolve_floor(packs, config.site.jurisdiction, situation.place, on, situation.designations)
         if days is not None and days < decision.legal.days:
             whose = ", ".join(cited.name for cited in cite(packs, decision.legal.rules))

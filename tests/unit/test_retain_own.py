@@ -172,7 +172,7 @@ def configured(tmp_path: Path, more: str, place: str = "listed") -> Config:
     return load_config(written(tmp_path, more, place))
 
 
-def test_a_cameras_own_word_counts_before_the_sites(tmp_path: Path) -> None:
+def test_a_camera_may_differ_from_the_site(tmp_path: Path) -> None:
     config = configured(
         tmp_path,
         '[retention]\nkeep = "floor"\nkeep_at_least = "40d"\n'
@@ -181,6 +181,14 @@ def test_a_cameras_own_word_counts_before_the_sites(tmp_path: Path) -> None:
     assert config.situation() == Situation("listed", (), OwnRule(at_least_days=40, keep="floor"))
     assert config.situation(config.camera[0]).own == OwnRule(at_least_days=60, keep="floor")
     assert config.situation(config.camera[1]) == Situation("other", (), OwnRule(at_least_days=40))
+
+
+def test_a_camera_asks_for_more_than_the_site_and_never_for_less(tmp_path: Path, packs: Packs) -> None:
+    config = configured(tmp_path, '[retention]\nkeep_at_least = "60d"\n[[camera]]\nid = "a"\nkeep_at_least = "40d"\n')
+    assert config.situation(config.camera[0]).own.at_least_days == 60
+    ((key, reason, _),) = below_the_law(config, packs, ON)
+    assert key == ("camera", 0, "keep_at_least")
+    assert reason == "40 days are fewer than the 60 of retention.keep_at_least"
 
 
 @pytest.mark.parametrize(
