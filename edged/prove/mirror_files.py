@@ -1,4 +1,4 @@
-"""The ledger's mirror on one volume: files of 65,536 lines each, appended and synced, never rewritten.
+"""The ledger's mirror on one volume: files of 4,096 lines each, appended and synced, never rewritten.
 
     <volume>/ledger/<recorder>/<number of the first entry, 12 digits>.ndjson
     <volume>/ledger/<recorder>/checkpoint, key.pem            the newest signed head that the files reach, its key
@@ -14,7 +14,7 @@ from edged.archive import merkle
 from edged.base.files import make_folder, replace_file, sync_folder
 
 FOLDER = "ledger"
-HEIGHT = 16
+HEIGHT = 12  # a file of 22 MB, where an hour of one-minute segments makes a line of 5 kB: read as a whole
 LINES = 1 << HEIGHT  # in one file
 _SUFFIX = ".ndjson"
 
