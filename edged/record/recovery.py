@@ -4,16 +4,18 @@ journalled as recovered; sealed ones that no journal line names are journalled.
 A generator, stepped by the volume's writer thread between the writes of new fragments: recording goes on at once,
 however much there is to recover. It does small amounts of work between steps.
 
-    .part, whole fragments    cut, index appended, synced, linked to its name, journalled
+    .part, whole fragments    cut, index appended, synced, linked to its name, journalled; then the .part name goes
     .part, no whole fragment  removed: there is nothing to see in it
-    .part with a second name  the crash came between link and unlink: the .part name goes. A file that has further
-                              names may be held as evidence, and cutting reaches through links: it is copied instead
+    .part with its own name   the crash came between link and unlink: journalled where that is still due, and the .part
+                              name goes. A file that has other names may be held as evidence, and cutting reaches
+                              through links: it is copied instead
     .mp4, not in the journal  the crash came between link and journal line: hashed and journalled
 """
 
 import contextlib
 import fcntl
 import hashlib
+import itertools
 import logging
 import os
 from collections.abc import Callable, Generator, Iterator
@@ -31,6 +33,7 @@ from edged.record.journal_file import known_segments, recent_days
 log = logging.getLogger(__name__)
 _CHUNK = 4 * 1024 * 1024
 _LAST = 3
+_OUT_OF_THE_WAY = 1_000_000  # a name that somebody else took: step far out of what its run goes on to use
 _STEP = 256  # directory entries or journal lines between two steps
 
 
@@ -88,6 +91,7 @@ def recover(volume: Path, first_run: int, tell: Callable[[Fact], None]) -> Gener
             log.exception("an open segment could not be recovered, it is left as it is")
             continue
         sealed += outcome == "sealed"
+        journalled += outcome == "journalled"
         removed += outcome == "removed"
     for key, path in unknown.items():
         name = parse_segment_path(path.relative_to(volume))
@@ -141,12 +145,15 @@ def _recover_part(volume: Path, path: Path, tell: Callable[[Fact], None]) -> Gen
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return "in use"  # by this recorder, which writes already, or by another one on the same volume
-        final = path.with_name(path.name.removesuffix(PART))
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(fd), final.stat()):
-                path.unlink()
+        published = _published_as(path, fd)
+        if published is not None:
+            fact = yield from _undescribed(volume, published)
+            if fact is not None:
                 sync_folder(path.parent)
-                return "published"
+                tell(fact)
+            path.unlink()
+            sync_folder(path.parent)
+            return "published" if fact is None else "journalled"
         yield
         size = os.fstat(fd).st_size
         found = salvage(lambda offset, count: os.pread(fd, count, offset), size)
@@ -158,9 +165,12 @@ def _recover_part(volume: Path, path: Path, tell: Callable[[Fact], None]) -> Gen
         if os.fstat(fd).st_nlink > 1:
             fd = _copy_apart(fd, path, found.length)
         digest, length = yield from _seal(fd, found)
-        seq = _publish(path, final)
+        seq = _publish(path)
         log.warning("camera %s: an open segment was recovered after a crash, %d frames", name.camera, found.frames)
         tell(_fact(name._replace(seq=seq), found, digest, length))
+        # The last of all: as long as it has this name, the next recovery asks whether its line was written.
+        path.unlink()
+        sync_folder(path.parent)
         return "sealed"
     finally:
         os.close(fd)
@@ -208,19 +218,44 @@ def _hash(fd: int, length: int) -> Generator[None, None, str]:
     return digest.hexdigest()
 
 
-def _publish(path: Path, final: Path) -> int:
-    """Give the file its sealed name without ever replacing another; returns the sequence number in that name."""
-    stem, _, seq = final.stem.rpartition("-")
-    number = int(seq)
-    while True:
+def _names(path: Path) -> Iterator[tuple[Path, int]]:
+    """The sealed names that the open segment at `path` may be given, with the sequence number in each."""
+    stem, _, seq = path.name.removesuffix(f".mp4{PART}").rpartition("-")
+    for number in itertools.count(int(seq), _OUT_OF_THE_WAY):
+        yield path.with_name(f"{stem}-{number}.mp4"), number
+
+
+def _published_as(path: Path, fd: int) -> Path | None:
+    """The sealed name that the open segment at `path` has already."""
+    for final, _ in _names(path):
         try:
-            os.link(path, final.with_name(f"{stem}-{number}.mp4"))
-            break
-        except FileExistsError:
-            number += 1_000_000  # a name somebody else took: step far out of the way of what this run goes on to use
-    path.unlink()
-    sync_folder(path.parent)
-    return number
+            if os.path.samestat(os.fstat(fd), final.stat()):
+                return final
+        except FileNotFoundError:
+            return None
+    return None
+
+
+def _publish(path: Path) -> int:
+    """Give the file its sealed name, durably, without ever replacing another; returns the sequence number in it."""
+    for final, number in _names(path):
+        with contextlib.suppress(FileExistsError):
+            os.link(path, final)
+            sync_folder(path.parent)
+            return number
+    raise AssertionError("there is always another name")
+
+
+def _undescribed(volume: Path, final: Path) -> Generator[None, None, SegmentSealed | None]:
+    """The fact about a sealed segment, None where the journal has it."""
+    name = parse_segment_path(final.relative_to(volume))
+    days, since = recent_days(volume)
+    if name is None or _sealed_at(final) < since:
+        return None
+    key = name.camera.encode(), name.stream.encode(), name.run, name.seq
+    if any(key in known_segments(day) for day in days):
+        return None
+    return (yield from _describe(final, name))
 
 
 def _describe(path: Path, name: SegmentName) -> Generator[None, None, SegmentSealed | None]:
