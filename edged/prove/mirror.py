@@ -9,13 +9,14 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from edged.archive import tree
 from edged.archive.database import Database
 from edged.archive.ledger import LedgerKind, append, lines
 from edged.archive.volumes import Volume, prove
 from edged.base.clock import Clock
+from edged.base.files import canonical_json
 from edged.base.worker import Worker
 from edged.prove.checkpoints import latest
 from edged.prove.key import LedgerKey
@@ -124,10 +125,12 @@ class Mirror:
         content = await self._worker.run(self._folder.read, number)
         why = await differs(self._database, number, content, wanted)
         if why:
-            aside = await self._worker.run(self._folder.set_aside, number)
+            aside = await self._worker.run(self._folder.name_aside, number)
             log.error("volume %s: the ledger's copy %s; it is kept as %s", self.volume.id, why, aside)
             body = {"volume": self.volume.id, "first": number * LINES + 1, "why": why, "kept_as": aside}
-            await self._database.write(append, self._clock.wall_us(), LedgerKind.MIRROR_REPLACED, body)
+            # Told first: once the file has moved nothing shows that it was not what it should be.
+            await self._database.write(_tell_once, self._clock.wall_us(), body)
+            await self._worker.run(self._folder.set_aside, number, aside)
             return _Reached(0, 0)
         if content.torn:
             await self._worker.run(self._folder.cut, number, content.whole_bytes)
@@ -153,6 +156,16 @@ async def differs(database: Database, number: int, content: Content, wanted: int
         if not content.torn_from(following[0] if following else b""):
             return f"ends with something else than entry {first + have + 1}"
     return ""
+
+
+def _tell_once(connection: sqlite3.Connection, now_us: int, body: dict[str, Any]) -> None:
+    """The entry about a copy that is set aside. A crash may have come after it and before the file was moved."""
+    known = connection.execute(
+        "SELECT 1 FROM ledger WHERE kind = ? AND body = ?",
+        (LedgerKind.MIRROR_REPLACED.value, canonical_json(body).decode()),
+    ).fetchone()
+    if known is None:
+        append(connection, now_us, LedgerKind.MIRROR_REPLACED, body)
 
 
 def _node(connection: sqlite3.Connection, number: int) -> bytes:

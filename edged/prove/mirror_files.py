@@ -103,15 +103,18 @@ class MirrorFolder:
             file.truncate(length)
             os.fsync(file.fileno())
 
-    def set_aside(self, number: int) -> str:
-        """Keep a file that is not what it must be under another name, and return that name."""
+    def name_aside(self, number: int) -> str:
+        """A name that is free, for a file that is not what it must be."""
         path = self.file(number)
         count = 1
         while (aside := path.with_suffix(f".differs-{count}")).exists():
             count += 1
-        os.rename(path, aside)
-        sync_folder(path.parent)
         return aside.name
+
+    def set_aside(self, number: int, name: str) -> None:
+        """Keep a file under that name instead of its own."""
+        os.rename(self.file(number), self.path / name)
+        sync_folder(self.path)
 
     def checkpoint(self) -> str | None:
         """The signed head beside the files, None where there is none."""
