@@ -16,7 +16,7 @@ from tests.cuts.campaign import chosen
 from tests.cuts.reins import Step, missing
 
 DEEP = bool(os.environ.get("EDGED_DEEP"))
-MOST = 10**6 if DEEP else 10
+MOST = 10**6 if DEEP else 6
 SEED = os.environ.get("EDGED_CUT_SEED", "1")
 
 
@@ -28,7 +28,7 @@ def test_i7_cut_anywhere_the_next_start_puts_it_right(act: str, root: Path) -> N
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
     cuts = [line for line in done.stdout.splitlines() if line.endswith(": well")]
-    assert len(cuts) >= 8, "the act has steps, and was cut at them"
+    assert len(cuts) >= 4, "the act has steps, and was cut at them"
 
 
 def test_the_first_and_last_of_a_row_of_writes_are_chosen_before_the_others() -> None:
