@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from edged.archive.database import Database
 from edged.archive.roster import cameras
-from edged.base.clock import Clock
+from edged.base.clock import DAY, Clock
 from edged.config import VolumeConfig
 from edged.law.site import SiteLaw
 from edged.report.health import VolumeForecast, VolumeHealth
@@ -18,7 +18,8 @@ FIRST_AFTER_SECONDS = 5.0  # when the disks have been asked
 class Forecast:
     """`latest` is empty before the first look, and then never older than about EVERY_SECONDS while `run` runs.
 
-    `spaces` tells the volumes' present sizes; one that cannot be asked is left out.
+    `spaces` tells the volumes' present sizes; one that cannot be asked is left out. A volume that will be full within
+    `alarm_ahead_days` is an alarm.
     """
 
     def __init__(
@@ -28,12 +29,14 @@ class Forecast:
         law: SiteLaw,
         configured: Sequence[VolumeConfig],
         spaces: Callable[[], Sequence[VolumeHealth]],
+        alarm_ahead_days: int,
     ) -> None:
         self._database = database
         self._clock = clock
         self._law = law
         self._reserves = {volume.id: volume.reserve for volume in configured}
         self._spaces = spaces
+        self._alarm_us = alarm_ahead_days * DAY
         self.latest: tuple[VolumeForecast, ...] = ()
         self.rates: dict[str, float] = {}  # what each camera writes, in bytes a second
 
@@ -58,7 +61,11 @@ class Forecast:
         ]
         self.latest = tuple(
             VolumeForecast(
-                volume=each.volume, room_bytes=each.room_bytes, needed_bytes=each.needed_bytes, full_us=each.full_us
+                volume=each.volume,
+                room_bytes=each.room_bytes,
+                needed_bytes=each.needed_bytes,
+                full_us=each.full_us,
+                alarm=each.full_us is not None and each.full_us - now <= self._alarm_us,
             )
             for each in plan(loads, rooms, now).volumes
         )

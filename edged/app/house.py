@@ -47,7 +47,7 @@ from edged.prove.hours import Hours
 from edged.record.status import status_socket_path
 from edged.report.api import Api
 from edged.report.feed import StateFeed
-from edged.report.health import Snapshot, status_line
+from edged.report.health import LedgerHealth, Snapshot, status_line
 from edged.report.mqtt import MqttReporter
 from edged.report.watchdog import Watchdog
 from edged.retain.disk import SweptVolume
@@ -205,9 +205,12 @@ class House:
             lag_us=lambda: self.watchdog.lag_us,
             fresh_us=fresh_within_us(config),
             forecasts=lambda: self.forecast.latest,
+            ledger=lambda: LedgerHealth(self.proofs.behind(), bool(self.proofs.rewritten)),
             stopped_on=self.keeper.stopped_on,
         )
-        self.forecast = Forecast(database, clock, law, config.volume, lambda: self.snapshot().volumes)
+        self.forecast = Forecast(
+            database, clock, law, config.volume, lambda: self.snapshot().volumes, config.retention.alarm_ahead
+        )
         self.pressure = Pressure(
             clock,
             config.volume,

@@ -18,7 +18,7 @@ from edged.model import CameraState, RecorderStatus, StreamKind, StreamState, St
 from edged.outage.desk import OutageDesk
 from edged.outage.duties import Incident
 from edged.outage.view import overdue_words
-from edged.report.health import CameraHealth, OutageHealth, Snapshot, VolumeForecast, VolumeHealth
+from edged.report.health import CameraHealth, LedgerHealth, OutageHealth, Snapshot, VolumeForecast, VolumeHealth
 from edged.report.session import Tally
 from edged.retain.holds import list_holds
 from edged.retain.sweep import SweepReport
@@ -67,6 +67,7 @@ class Survey:
         lag_us: Callable[[], int],
         fresh_us: int,
         forecasts: Callable[[], tuple[VolumeForecast, ...]],
+        ledger: Callable[[], LedgerHealth],
         stopped_on: Callable[[str], int],
     ) -> None:
         """`complete` says whether every recorder process answers.
@@ -87,6 +88,7 @@ class Survey:
         self._lag_us = lag_us
         self._fresh_us = fresh_us
         self._forecasts = forecasts
+        self._ledger = ledger
         self._stopped_on = stopped_on
         self._spaces: dict[str, VolumeHealth] = {}
         self._kept = _Kept([], {}, 0)
@@ -129,6 +131,7 @@ class Survey:
             outages=tuple(_outage(incident) for incident in incidents),
             volumes=tuple(self._volume(volume, status) for volume, _ in self._volumes),
             forecasts=self._forecasts(),
+            ledger=self._ledger(),
             index_full=self._database.full,
             retention_clock_trusted=self._deletions.trusted,
             retention_deleted_segments=self._deletions.segments,

@@ -196,6 +196,7 @@ class RetentionConfig(Record):
     )  # the operator's own minimum; never below the law's
     sweep_every: Seconds = Field(default=600.0, ge=1, le=86400)
     batch: int = Field(default=120, ge=1, le=5000)  # segments per deleting transaction
+    alarm_ahead: Days = Field(default=14, ge=0, le=365)  # a disk that will be full of what must stay is told so early
     camera_clocks: bool = True  # whether a majority of the cameras' clocks may vouch for this box's
     rule_packs: Path | None = None  # a folder of rule packs instead of the shipped ones
 

@@ -22,7 +22,7 @@ from edged.prove.audit import Audit, audit_ledger
 from edged.prove.bundle import gather_day
 from edged.prove.checkpoints import LedgerRewritten, sign_head
 from edged.prove.key import LedgerKey
-from edged.prove.mirror import Mirror
+from edged.prove.mirror import NOT_YET, Mirror
 from edged.prove.proofs import prove_consistency, prove_segment
 from edged.prove.verify_retention import Altered, Head, parse_head, verify_checkpoint
 
@@ -64,6 +64,10 @@ class ProofDesk:
                 wake()
                 on_progress()
                 await self._clock.sleep(HEAD_EVERY_SECONDS)
+
+    def behind(self) -> tuple[str, ...]:
+        """The volumes whose copies do not follow; one that was not looked at yet is not known to."""
+        return tuple(each.volume.id for each in self.mirrors if each.behind not in ("", NOT_YET))
 
     async def finish(self) -> None:
         """The last head of this run, copied everywhere; for an orderly end, after the last entry."""

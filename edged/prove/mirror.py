@@ -26,6 +26,7 @@ from edged.prove.verify_retention import parse_head
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
+NOT_YET = "not looked at yet"
 BATCH = 1000  # lines read from the index at once: some five milliseconds
 
 
@@ -41,7 +42,7 @@ class Mirror:
 
     def __init__(self, database: Database, clock: Clock, volume: Volume, recorder: str, key: LedgerKey) -> None:
         self.volume = volume
-        self.behind = "not looked at yet"
+        self.behind = NOT_YET
         self._database = database
         self._clock = clock
         self._key = key

@@ -11,16 +11,24 @@ from dataclasses import dataclass, field
 from edged.archive import outbox
 from edged.archive.database import Database
 from edged.base.clock import SECOND, Clock
-from edged.report.health import Snapshot, camera_document, health_document, problems, removed_document
+from edged.report.health import (
+    Snapshot,
+    camera_document,
+    health_document,
+    problems,
+    removed_document,
+    retention_document,
+)
 
 _CAMERAS = "camera/"
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What was queued last: one document a camera, and the health's gist with its time."""
+    """What was queued last: one document a camera, the forecast, and the health's gist with its time."""
 
     cameras: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    retention: Mapping[str, object] = field(default_factory=dict)
     gist: tuple[object, ...] = ()
     health_us: int | None = None
 
@@ -41,6 +49,10 @@ def changed(
         for gone, last in told.cameras.items()
         if gone not in cameras and last.get("state") != "removed"
     ]
+    retention = told.retention
+    if snapshot.forecasts and retention != (forecast := retention_document(snapshot)):
+        news.append(("retention", forecast))
+        retention = forecast
     gist = (
         *problems(snapshot),
         snapshot.mqtt_connected,
@@ -52,7 +64,7 @@ def changed(
     if gist != told.gist or health_us is None or mono_us - health_us >= health_every_us:
         news.append(("health", health_document(snapshot)))
         health_us = mono_us
-    return Told(cameras=cameras, gist=gist, health_us=health_us), news
+    return Told(cameras=cameras, retention=retention, gist=gist, health_us=health_us), news
 
 
 class StateFeed:

@@ -64,6 +64,15 @@ class VolumeForecast:
     room_bytes: int  # what recordings may take in all
     needed_bytes: int  # what the floors demand of it
     full_us: int | None  # when footage that may not go will have filled it; None where that is not in sight
+    alarm: bool = False  # that day is within the days ahead at which the site wants to be told
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerHealth:
+    """How the ledger stands: the volumes whose copy does not follow, and whether it contradicts a signed head."""
+
+    behind: tuple[str, ...] = ()
+    rewritten: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +89,7 @@ class Snapshot:
     outages: tuple[OutageHealth, ...] = ()
     volumes: tuple[VolumeHealth, ...] = ()
     forecasts: tuple[VolumeForecast, ...] = ()
+    ledger: LedgerHealth = LedgerHealth()
     index_full: bool = False  # the disk of the index has no room: nothing is indexed, held, deleted or told over MQTT
     retention_clock_trusted: bool = False
     retention_deleted_segments: int = 0  # since this controller started
@@ -98,7 +108,10 @@ def problems(snapshot: Snapshot) -> list[str]:
         "outage_overdue": any(outage.overdue for outage in snapshot.outages),
         "disk_full": any(volume.cameras_stopped for volume in snapshot.volumes),
         "volume_offline": any(not volume.online for volume in snapshot.volumes),
+        "disk_too_small": any(forecast.alarm for forecast in snapshot.forecasts),
         "index_full": snapshot.index_full,
+        "ledger_behind": bool(snapshot.ledger.behind),
+        "ledger_rewritten": snapshot.ledger.rewritten,
         "retention_clock_untrusted": not snapshot.retention_clock_trusted,
     }
     return [word for word, true in found.items() if true]
@@ -128,11 +141,31 @@ def health_document(snapshot: Snapshot) -> dict[str, object]:
         ],
         "recorder_online": snapshot.recorder_online,
         "index_full": snapshot.index_full,
+        "ledger_behind": list(snapshot.ledger.behind),
+        "ledger_rewritten": snapshot.ledger.rewritten,
         "retention_clock_trusted": snapshot.retention_clock_trusted,
         "hold_active": snapshot.hold_active,
         "event_loop_lag_us": snapshot.event_loop_lag_us,
         "mqtt_connected": snapshot.mqtt_connected,
         "mqtt_outbox_messages": snapshot.mqtt_outbox_messages,
+    }
+
+
+def retention_document(snapshot: Snapshot) -> dict[str, object]:
+    """Whether the disks are large enough for the law: topic ``retention``. It changes when the forecast does."""
+    return {
+        "alarm": any(forecast.alarm for forecast in snapshot.forecasts),
+        "volumes": [
+            {
+                "volume": forecast.volume,
+                "room_bytes": forecast.room_bytes,
+                "needed_bytes": forecast.needed_bytes,
+                "enough": forecast.needed_bytes <= forecast.room_bytes,
+                "full_us": forecast.full_us,
+                "alarm": forecast.alarm,
+            }
+            for forecast in snapshot.forecasts
+        ],
     }
 
 

@@ -1,6 +1,6 @@
 """Topics and payloads of MQTT: what is said, in which words, and what is never said (I9).
 
-Topics: ``edged/v1/<site>/<recorder>/{birth,death,health,ledger}``, ``…/camera/<id>``, ``…/outage/<id>``; all
+Topics: ``edged/v1/<site>/<recorder>/{birth,death,health,ledger,retention}``, ``…/camera/<id>``, ``…/outage/<id>``; all
 retained, QoS 1.
 
 Every payload is a JSON object that begins with the same fields:
@@ -20,6 +20,9 @@ Every payload is a JSON object that begins with the same fields:
 ``root``, ``origin`` and the signing ``key``'s id beside it. Keep one: `edged ledger consistency` shows later whether
 the ledger still continues it.
 
+``retention`` looks ahead, volume by volume: what recordings may take, what the floors need of it, and when footage that
+may not go will have filled it. ``alarm`` is true within the days ahead that ``retention.alarm_ahead`` gives.
+
 Payloads are built from lists of allowed fields, each with the form its value must have. What is not listed, or does
 not have the form, is left out: no camera address, credential, model, MAC or place name can come out by being put in.
 """
@@ -33,7 +36,7 @@ from edged.base.log import redact
 from edged.model import Cause
 
 VERSION = 1
-CAPABILITIES = ("birth", "death", "health", "camera", "outage", "ledger", "historical")
+CAPABILITIES = ("birth", "death", "health", "camera", "outage", "ledger", "retention", "historical")
 
 Check = Callable[[object], bool]
 Forms = Mapping[str, Check]
@@ -111,6 +114,15 @@ _VOLUME: Forms = {
     "cameras_stopped": _whole,
 }
 
+_FORECAST: Forms = {
+    "volume": _opaque,
+    "room_bytes": _whole,
+    "needed_bytes": _whole,
+    "enough": _flag,
+    "full_us": _whole_or_none,
+    "alarm": _flag,
+}
+
 # Times end in _us and are integer microseconds UTC, as in the API; `at` alone is ISO 8601, for people who look.
 FORMS: Mapping[str, Forms] = {
     "birth": {
@@ -133,12 +145,15 @@ FORMS: Mapping[str, Forms] = {
         "volumes": _each(_object(_VOLUME)),
         "recorder_online": _flag,
         "index_full": _flag,
+        "ledger_behind": _each(_opaque),
+        "ledger_rewritten": _flag,
         "retention_clock_trusted": _flag,
         "hold_active": _whole,
         "event_loop_lag_us": _whole,
         "mqtt_connected": _flag,
         "mqtt_outbox_messages": _whole,
     },
+    "retention": {"alarm": _flag, "volumes": _each(_object(_FORECAST))},
     "camera": {
         "camera": _opaque,
         "state": _word,

@@ -64,6 +64,7 @@ class SnapshotCollector(Collector):
         yield from _outages(snapshot)
         yield from _volumes(snapshot)
         yield from _forecasts(snapshot)
+        yield from _ledger(snapshot)
         yield from _retention(snapshot)
 
 
@@ -161,11 +162,28 @@ def _forecasts(snapshot: Snapshot) -> Iterator[Metric]:
         "When footage that may not go will have filled the volume; absent where that is not in sight.",
         labels=["volume"],
     )
+    alarm = GaugeMetricFamily(
+        "edged_volume_full_alarm",
+        "Whether that is within the days ahead that retention.alarm_ahead gives.",
+        labels=["volume"],
+    )
     for forecast in snapshot.forecasts:
+        alarm.add_metric([forecast.volume], int(forecast.alarm))
         room.add_metric([forecast.volume], forecast.room_bytes)
         needed.add_metric([forecast.volume], forecast.needed_bytes)
         _add(full, [forecast.volume], _seconds(forecast.full_us))
-    yield from (room, needed, full)
+    yield from (room, needed, full, alarm)
+
+
+def _ledger(snapshot: Snapshot) -> Iterator[Metric]:
+    behind = GaugeMetricFamily(
+        "edged_ledger_copy_behind", "Whether the volume's copy of the ledger does not follow.", labels=["volume"]
+    )
+    for volume in snapshot.volumes:
+        behind.add_metric([volume.volume], int(volume.volume in snapshot.ledger.behind))
+    yield behind
+    rewritten = int(snapshot.ledger.rewritten)
+    yield _gauge("ledger_rewritten", "Whether the ledger contradicts a head that this box has signed.", rewritten)
 
 
 def _retention(snapshot: Snapshot) -> Iterator[Metric]:

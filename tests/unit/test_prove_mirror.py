@@ -169,6 +169,7 @@ async def test_a_volume_that_is_away_catches_up_later(site: Box, tmp_path: Path)
     behind = await follow(site)
     assert "VOLUME.json is missing" in behind[0]
     assert behind[1] == ""
+    assert site.proofs.behind() == (site.proofs.mirrors[0].volume.id,)
     assert list(disk.iterdir()) == [], "nothing is written to what is not the volume"
     assert any("disk-0" in problem for problem in (await site.proofs.verify()).problems)
     disk.rmdir()

@@ -10,15 +10,19 @@ from edged.base.clock import SECOND, ManualClock
 from edged.model import Cause, StreamState
 from edged.report.feed import StateFeed, Told, changed
 from edged.report.health import (
+    LedgerHealth,
     OutageHealth,
     Snapshot,
+    VolumeForecast,
     VolumeHealth,
     camera_details,
     camera_document,
     health_document,
     problems,
+    retention_document,
     status_line,
 )
+from edged.report.messages import clean
 from tests.brokers import until
 from tests.reporting import a_camera, a_snapshot
 
@@ -50,6 +54,28 @@ def test_a_box_that_is_well_has_no_problems_and_a_sick_one_names_each() -> None:
         "volume_offline",
         "retention_clock_untrusted",
     ]
+
+
+FORECAST = VolumeForecast(volume="disk-a", room_bytes=400, needed_bytes=500, full_us=7_000_000, alarm=True)
+
+
+def test_what_the_ledger_and_the_forecast_say_are_problems_too() -> None:
+    snapshot = a_snapshot(1, forecasts=(FORECAST,), ledger=LedgerHealth(behind=("disk-a",), rewritten=True))
+    assert problems(snapshot) == ["disk_too_small", "ledger_behind", "ledger_rewritten"]
+    calm = dataclasses.replace(FORECAST, alarm=False)
+    assert problems(a_snapshot(1, forecasts=(calm,), ledger=LedgerHealth())) == []
+
+
+def test_the_forecast_is_said_when_it_is_known_and_when_it_changes() -> None:
+    told, topics = look(Told(), a_snapshot(1, forecasts=(FORECAST,)), 0)
+    assert topics == ["camera/cam-1", "retention", "health"]
+    told, topics = look(told, a_snapshot(1, forecasts=(FORECAST,)), 1)
+    assert topics == []
+    assert look(told, a_snapshot(1), 2)[1] == ["health"], "no forecast is no news, and the alarm is over"
+    told, topics = look(told, a_snapshot(1, forecasts=(dataclasses.replace(FORECAST, room_bytes=401),)), 3)
+    assert topics == ["retention"]
+    document = retention_document(a_snapshot(1, forecasts=(FORECAST,)))
+    assert clean("retention", document) == (document, [])
 
 
 def test_the_health_document_counts() -> None:

@@ -8,7 +8,15 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from edged.model import Cause
-from edged.report.health import OutageHealth, Snapshot, VolumeForecast, VolumeHealth, camera_details, health_document
+from edged.report.health import (
+    LedgerHealth,
+    OutageHealth,
+    Snapshot,
+    VolumeForecast,
+    VolumeHealth,
+    camera_details,
+    health_document,
+)
 from edged.report.metrics import Metrics
 from tests.reporting import STARTED_US, a_camera, a_snapshot
 
@@ -71,6 +79,15 @@ def test_every_combination_exists_from_the_beginning() -> None:
     assert values["edged_volume_needed_bytes", (("volume", "disk-a"),)] == 500
     assert values["edged_volume_room_bytes", (("volume", "disk-a"),)] == 400
     assert values["edged_volume_full_timestamp_seconds", (("volume", "disk-a"),)] == 7
+    assert values["edged_volume_full_alarm", (("volume", "disk-a"),)] == 0
+    assert values["edged_ledger_copy_behind", (("volume", "disk-a"),)] == 0
+    assert values["edged_ledger_rewritten", ()] == 0
+
+
+def test_a_ledger_that_is_not_well_shows() -> None:
+    values = scrape(a_snapshot(1, volumes=(VOLUME,), ledger=LedgerHealth(behind=("disk-a",), rewritten=True)))
+    assert values["edged_ledger_copy_behind", (("volume", "disk-a"),)] == 1
+    assert values["edged_ledger_rewritten", ()] == 1
 
 
 def test_an_outage_shows_and_a_removed_camera_takes_its_series_along() -> None:

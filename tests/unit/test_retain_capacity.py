@@ -115,9 +115,13 @@ async def test_the_forecast_of_the_metrics_is_the_plan(tmp_path: Path) -> None:
         await box.record("cam-a", START_US, size=60_000)
         configured = [VolumeConfig(id="disk-0", path=tmp_path / "disk-0", reserve="1MiB")]  # type: ignore[arg-type]
         spaces = [VolumeHealth(volume="disk-0", online=True, size_bytes=None, free_bytes=20 * DAILY)]
-        forecast = Forecast(box.database, box.clock, box.law, configured, lambda: spaces)
+        forecast = Forecast(box.database, box.clock, box.law, configured, lambda: spaces, 20)
         await forecast.look()
         (one,) = forecast.latest
+        assert one.alarm, "twenty days ahead"
+        sooner = Forecast(box.database, box.clock, box.law, configured, lambda: spaces, 19)
+        await sooner.look()
+        assert not sooner.latest[0].alarm
         assert one.room_bytes == 60_000 + 20 * DAILY - 2**20
         assert one.needed_bytes == 32 * DAILY
         assert one.full_us == START_US + 20 * DAY
