@@ -8,11 +8,12 @@ DEMO_SECONDS ?= 60
 TEST_WORKERS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-packages check fuzz soak format bench-recorder bench-recorder-short bench-recorder-max bench-archive bench-ledger bench-report lock clean
+.PHONY: help venv demo test test-deep test-packages check fuzz soak format bench-recorder bench-recorder-short bench-recorder-max bench-archive bench-ledger bench-report lock clean
 
 help:
 	@echo "make demo            four simulated cameras, a broker and edged, told as a story (DEMO_SECONDS=$(DEMO_SECONDS))"
 	@echo "make test            everything that proves edged: make check, then every test"
+	@echo "make test-deep       the tests that make up their own examples, ten times as many: minutes, not seconds"
 	@echo "make check           format, lint, types, import contracts, documents"
 	@echo "make bench-recorder  edged's recorder beside its peers: 16, 64 and 128 cameras, as JSON lines; 20 minutes"
 	@echo "make bench-recorder-short  edged and one ffmpeg per camera, 16 cameras; two minutes"
@@ -55,6 +56,11 @@ test: venv test-packages check
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal || { \
 	  echo "asked once more, alone:"; \
 	  $(BIN)/python -m pytest --last-failed --last-failed-no-failures none; }
+
+# 2,000 lives of a box (tests/state), and every other generated test tenfold. A failure is kept in .hypothesis and tried
+# first by whatever runs next, `make test` too.
+test-deep: venv
+	EDGED_DEEP=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal -m hypothesis --hypothesis-show-statistics
 
 bench-recorder: venv
 	@$(BIN)/python -m tests.bench.recorder

@@ -3,8 +3,14 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from edged.base.clock import ManualClock
+from tests.deep import examples
+
+# For generated tests that name no number of their own.
+settings.register_profile("edged", max_examples=examples(100), print_blob=True)
+settings.load_profile("edged")
 
 ROOT = Path(__file__).resolve().parent.parent
 

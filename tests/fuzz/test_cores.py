@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from tests.deep import DEEP, examples
 from tests.fuzz.cores import CORES
 from tests.fuzz.seeds import seeds
 
@@ -23,10 +24,10 @@ inputs = st.lists(pieces, max_size=24).map(b"".join)
 
 @pytest.mark.parametrize("name", CORES)
 @settings(
-    derandomize=True,
+    derandomize=not DEEP,
     database=None,
     deadline=None,
-    max_examples=200,
+    max_examples=examples(200),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 @given(data=inputs)

@@ -28,6 +28,7 @@ from tests.archive_kit import (
     stamp,
     up,
 )
+from tests.deep import examples
 
 UP, DOWN, START, STOP = Turn.STREAM_UP, Turn.STREAM_DOWN, Turn.RECORDER_START, Turn.RECORDER_STOP
 
@@ -118,7 +119,7 @@ spans = st.tuples(times, times).map(lambda pair: Span(min(pair), max(pair)))
 turns = st.builds(Fact, times, st.sampled_from(Turn), st.sampled_from(Cause))
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(recorded=st.lists(spans, max_size=8), facts=st.lists(turns, max_size=10), lost=st.lists(spans, max_size=3))
 def test_i4_recorded_and_gaps_are_the_window_exactly(recorded: list[Span], facts: list[Fact], lost: list[Span]) -> None:
     window = Span(0, 100)
@@ -131,7 +132,7 @@ def test_i4_recorded_and_gaps_are_the_window_exactly(recorded: list[Span], facts
     assert list(coverage.recorded) == union(expected)
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(
     recorded=st.lists(spans, max_size=5),
     facts=st.lists(turns, max_size=8),
@@ -283,7 +284,7 @@ def test_spans_join_only_where_they_touch(connection: sqlite3.Connection) -> Non
     assert connection.execute("SELECT count(*) FROM segment").fetchone()[0] == 6
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 300), st.integers(0, 40)), min_size=1, max_size=25), st.integers(1, 6))
 def test_i4_merged_coverage_is_the_union_in_any_order_and_batching(
     tmp_path_factory: pytest.TempPathFactory, pieces: list[tuple[int, int]], batch: int

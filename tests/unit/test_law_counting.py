@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from edged.base.clock import DAY, HOUR, SECOND
 from edged.law.counting import counted_end_us, erase_due_us, keep_until_us, local_date
+from tests.deep import DEEP, examples
 
 SHANGHAI = zoneinfo.ZoneInfo("Asia/Shanghai")
 ZONES = [
@@ -64,7 +65,7 @@ def test_a_midnight_that_comes_twice_is_taken_the_second_time() -> None:
     assert keep_until_us(local(2025, 10, 31, 12, zone=havana), 1, havana) == us(twice.replace(fold=1))
 
 
-@settings(derandomize=True, deadline=None, max_examples=500)
+@settings(derandomize=not DEEP, deadline=None, max_examples=examples(500))
 @given(st.integers(0, 4_000_000_000 * SECOND), st.integers(1, 800), st.sampled_from(ZONES))
 def test_a_floor_is_never_short_and_never_two_days_long(end_us: int, days: int, zone: zoneinfo.ZoneInfo) -> None:
     until = keep_until_us(end_us, days, zone)
@@ -75,7 +76,7 @@ def test_a_floor_is_never_short_and_never_two_days_long(end_us: int, days: int, 
     assert until <= end_us + (days + 2) * DAY + HOUR
 
 
-@settings(derandomize=True, deadline=None)
+@settings(derandomize=not DEEP, deadline=None)
 @given(st.integers(0, 4_000_000_000 * SECOND), st.integers(1, 400), st.integers(0, 400), st.sampled_from(ZONES))
 def test_a_deletion_is_never_due_before_the_floor_has_passed(
     end_us: int, days: int, grace: int, zone: zoneinfo.ZoneInfo

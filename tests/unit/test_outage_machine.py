@@ -17,6 +17,7 @@ from edged.base.errors import Refused
 from edged.model import Cause
 from edged.outage.duties import Addressee, Outage
 from edged.outage.lifecycle import State
+from tests.deep import DEEP, examples
 from tests.outage_site import Site
 
 CAMERAS = ("cam-a", "cam-b", "cam-c")
@@ -135,10 +136,10 @@ class Outages(RuleBasedStateMachine):
 
 
 Outages.TestCase.settings = settings(
-    max_examples=40,
+    max_examples=examples(40),
     stateful_step_count=30,
     deadline=None,
-    derandomize=True,
+    derandomize=not DEEP,
     suppress_health_check=[HealthCheck.too_slow],
 )
 TestOutages = Outages.TestCase

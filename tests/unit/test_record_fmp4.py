@@ -12,6 +12,7 @@ from edged.record.errors import BadStream
 from edged.record.fmp4_read import Salvage, salvage
 from edged.record.h264 import parse_sps
 from simulators.judge import check_gapless, decode_all, read_frames
+from tests.deep import examples
 from tests.record_film import SECOND, START_US, Recording, Tape, film, show
 
 
@@ -104,7 +105,7 @@ def test_i7_blocks_that_were_never_written_are_no_footage() -> None:
         assert found.length == intact
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.binary(max_size=200), st.integers(0, 3000))
 def test_any_bytes_are_salvaged_or_not(noise: bytes, at: int) -> None:
     assert salvage_bytes(noise) is None

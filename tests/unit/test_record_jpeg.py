@@ -18,6 +18,7 @@ from edged.record.fmp4 import random_access
 from edged.record.quirks import Quirk
 from edged.record.sdp import Codec, find_video
 from simulators.judge import check_gapless, decode_all
+from tests.deep import examples
 from tests.record_film import JPEG_TYPE, START_US, TYPE, Receiver, Recording, film, packet, show
 from tests.record_judge import painted_frames, probe, salvage_bytes
 
@@ -207,7 +208,7 @@ def test_pictures_too_large_for_rtp_take_their_size_from_the_description() -> No
         Receiver(codec=Codec.JPEG).feed(send(b"\x12" * 90, size=(0, 0))[0])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.lists(st.binary(min_size=1, max_size=160), max_size=12), st.data())
 def test_any_payloads_give_whole_pictures_or_none(payloads: list[bytes], data: st.DataObject) -> None:
     receiver = Receiver(codec=Codec.JPEG)

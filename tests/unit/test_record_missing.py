@@ -11,6 +11,7 @@ from edged.model import Cause
 from edged.record.rtp import CLOCK
 from edged.record.timeline import MediaTime
 from simulators.clip import Clip
+from tests.deep import examples
 from tests.record_film import FRAME_TICKS, SECOND, START_US, LossSaid, Recording, Shown, film, show
 
 FRAME_US = SECOND // 25
@@ -199,7 +200,7 @@ def test_i4_losses_behind_the_last_frame_are_said() -> None:
     assert recording.losses == [LossSaid(tape.end.end_us, START_US + 10 * SECOND, Cause.LOSS, 2, 0)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.integers(0, 2**32), st.floats(0, 0.3), st.lists(st.integers(0, 399), max_size=6, unique=True))
 def test_i4_every_lost_packet_is_in_exactly_one_fact(seed: int, share: float, turns: list[int]) -> None:
     """With a volume that takes nothing now and then, and flushes wherever they fall."""

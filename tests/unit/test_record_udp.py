@@ -18,6 +18,7 @@ from edged.record.sdp import find_video
 from edged.record.session import Counters, Session
 from edged.record.udp import REPORT_US, PortPair, UdpLane
 from edged.record.udp_order import WINDOW_BYTES, WINDOW_PACKETS, WINDOW_US, Held, Window
+from tests.deep import examples
 from tests.record_film import Recording, film
 
 SECOND = 1_000_000
@@ -32,7 +33,7 @@ def numbers(packets: list[Held]) -> list[int]:
     return [int.from_bytes(packet.data[:2], "big") for packet in packets]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.integers(0, 0xFFFF), st.integers(5, 300), st.integers(0, 2**32))
 def test_what_is_dropped_doubled_and_shuffled_comes_out_in_order_and_once(first: int, count: int, seed: int) -> None:
     draw = random.Random(seed)

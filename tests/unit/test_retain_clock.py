@@ -19,6 +19,7 @@ from edged.law.counting import EARLIEST_US
 from edged.retain.clock import BEHIND_US, UNPROVEN_US, Correction, Reading, RetentionState, advance, begin
 from edged.retain.ntp import kernel_ntp_synchronised
 from edged.retain.timekeeping import correction_done, pending_corrections, read_state, tick
+from tests.deep import DEEP, examples
 
 WALL = 1_790_000_000 * SECOND
 START = RetentionState(
@@ -136,7 +137,7 @@ def test_a_time_services_small_step_back_does_not_stop_deletion() -> None:
     assert moved.event is None
 
 
-@settings(derandomize=True, deadline=None, max_examples=300)
+@settings(derandomize=not DEEP, deadline=None, max_examples=examples(300))
 @given(
     st.lists(
         st.tuples(

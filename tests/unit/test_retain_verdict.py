@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from edged.base.clock import DAY
 from edged.model import Floor
 from edged.retain.verdict import ERASING, Action, Ceiling, SegmentFacts, Verdict, deletable, judge
+from tests.deep import DEEP, examples
 
 NOW = 1_800_000_000_000_000
 FLOOR = Floor(days=30, rules=("order-799/17",))
@@ -81,7 +82,7 @@ def test_i10_a_doubt_about_clock_or_volume_keeps(doubt: str, said: str) -> None:
     assert said in kept.because
 
 
-@settings(derandomize=True, deadline=None, max_examples=400)
+@settings(derandomize=not DEEP, deadline=None, max_examples=examples(400))
 @given(
     st.integers(NOW - 60 * DAY, NOW + 60 * DAY),
     st.sampled_from([(), ("hold-1",), ("hold-1", "hold-2")]),
