@@ -143,7 +143,9 @@ class Loss:
     stream: StreamKind
     start_us: int
     end_us: int
-    cause: Cause  # LOSS (packets, the span stays covered but damaged) or DISK (frames, the span is a gap)
+    # LOSS (packets, the span stays covered but damaged), DISK (frames, the span is a gap) or PROTOCOL (frames that no
+    # decoder could have shown from where their segment begins, the span stays covered)
+    cause: Cause
     packets: int
     frames: int
 

@@ -17,7 +17,15 @@ from pathlib import Path
 
 from simulators import h265, mjpeg
 from simulators.encode import ClipError, Encoded, encode_to_rate
-from simulators.packets import NAL_IDR, NAL_NON_IDR, NAL_PPS, NAL_SPS, FrameTemplate, build_template
+from simulators.packets import (
+    NAL_IDR,
+    NAL_NON_IDR,
+    NAL_PPS,
+    NAL_SPS,
+    FrameTemplate,
+    build_template,
+    is_recovery_point,
+)
 
 __all__ = ["CODECS", "Clip", "ClipError", "ClipSpec", "make_clip", "other_size", "split_nals"]
 
@@ -29,7 +37,8 @@ _START_CODE = re.compile(rb"\x00{2,}\x01")
 @dataclass(frozen=True, slots=True)
 class ClipSpec:
     """What the film must be. `bitrate` in bits per second, `gop` in frames from keyframe to keyframe, `bframes` how
-    many pictures in a row may be coded from later ones.
+    many pictures in a row may be coded from later ones. With `open_gop` these reach across keyframes, of which only the
+    film's first is an IDR picture: the others are recovery points (H.264) or CRA pictures (H.265).
     """
 
     width: int = 640
@@ -39,6 +48,7 @@ class ClipSpec:
     bitrate: int = 1_000_000
     codec: str = "h264"
     bframes: int = 0
+    open_gop: bool = False
 
     def __post_init__(self) -> None:
         """Raise ClipError for what cannot be filmed."""
@@ -54,6 +64,8 @@ class ClipSpec:
             raise ClipError(f"{self.bitrate} bit/s: want 8k to 200M")
         if not 0 <= self.bframes <= 8:
             raise ClipError(f"{self.bframes} B-frames in a row: want 0 to 8")
+        if self.open_gop and not self.bframes:
+            raise ClipError("open GOPs need B-frames: want 1 or more")
         if self.codec == "mjpeg":
             self._check_jpeg()
 
@@ -96,6 +108,7 @@ def make_clip(spec: ClipSpec, cache: Path | None = None) -> Clip:
     """
     folder = cache or Path(tempfile.gettempdir()) / f"simulator-clips-{os.getuid()}"
     b_frames = f"-b{spec.bframes}" if spec.bframes else ""
+    b_frames += "-open" if spec.open_gop else ""
     name = f"{_RECIPE}-{spec.width}x{spec.height}-{spec.fps}-{spec.gop}-{spec.bitrate}{b_frames}.{spec.codec}"
     path = folder / name
     if path.exists():
@@ -162,10 +175,13 @@ def _packetize(spec: ClipSpec, units: list[Encoded]) -> Clip:
         sets = {h265.kind_of(nal): nal for nal in nals[0]}
         sps, pps, vps = sets[h265.NAL_SPS], sets[h265.NAL_PPS], sets[h265.NAL_VPS]
     else:
-        # x264 signs its first frame with an SEI of its own; every SEI of the stream is to be ours.
+        # x264 signs its first frame with an SEI of its own; but for recovery points every SEI is to be ours.
         wanted = (NAL_SPS, NAL_PPS, NAL_IDR, NAL_NON_IDR)
-        nals = [[nal for nal in unit if nal[0] & 0x1F in wanted] for unit in nals]
-        frames = tuple(build_template(unit, is_keyframe=any(nal[0] & 0x1F == NAL_IDR for nal in unit)) for unit in nals)
+        nals = [[nal for nal in unit if nal[0] & 0x1F in wanted or is_recovery_point(nal)] for unit in nals]
+        frames = tuple(
+            build_template(unit, is_keyframe=any(nal[0] & 0x1F == NAL_IDR or is_recovery_point(nal) for nal in unit))
+            for unit in nals
+        )
         sets = {nal[0] & 0x1F: nal for nal in nals[0]}
         sps, pps, vps = sets[NAL_SPS], sets[NAL_PPS], b""
     bits = sum(len(nal) * 8 for unit in nals for nal in unit)

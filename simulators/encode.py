@@ -78,7 +78,7 @@ def _encode(spec: "ClipSpec", pictures: list[VideoFrame], target: int) -> list[E
     context.gop_size, context.bit_rate = spec.gop, target
     rate = max(1, target // 1000)
     shared = (
-        f"keyint={spec.gop}:min-keyint={spec.gop}:scenecut=0:bframes={spec.bframes}:b-adapt=0:open-gop=0"
+        f"keyint={spec.gop}:min-keyint={spec.gop}:scenecut=0:bframes={spec.bframes}:b-adapt=0:open-gop={spec.open_gop:d}"
         f":aud=0:repeat-headers=1:annexb=1:vbv-maxrate={rate}:vbv-bufsize={rate}"
     )
     if h265:
@@ -99,7 +99,7 @@ def _encode(spec: "ClipSpec", pictures: list[VideoFrame], target: int) -> list[E
         picture = pictures[number % len(pictures)]
         picture.pts = number
         picture.time_base = Fraction(1, spec.fps)
-        picture.pict_type = PictureType.I if number % spec.gop == 0 else PictureType.NONE
+        picture.pict_type = PictureType.I if number % spec.gop == 0 and not spec.open_gop else PictureType.NONE
         packets += context.encode(picture)
     packets += context.encode(None)
     return [Encoded(bytes(packet), packet.pts or 0) for packet in packets]

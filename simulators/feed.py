@@ -55,7 +55,10 @@ class Feed:
 
     def keyframe_after(self, counter: int) -> int:
         """The first keyframe later than `counter`."""
-        gop = self.clip.spec.gop
+        gop, frames = self.clip.spec.gop, self.clip.frames
+        if self.clip.spec.open_gop:
+            ahead = range(counter + 1, counter + 1 + len(frames))
+            return next(number for number in ahead if frames[number % len(frames)].is_keyframe)
         return (counter // gop + 1) * gop
 
     def mark(self, counter: int) -> Mark:

@@ -53,6 +53,7 @@ class FleetOptions:
     max_behind_bytes: int = 8 << 20
     codec: str = "h264"
     bframes: int = 0
+    open_gop: bool = False
     long_gop: float | None = None
     audio: str = "none"
     metadata: bool = False
@@ -98,7 +99,7 @@ class FleetOptions:
             raise OptionError(f"size = {self.size}: want WIDTHxHEIGHT, such as 640x360")
         gop = self.gop if self.long_gop is None else max(1, round(self.long_gop * self.fps))
         bitrate = parse_bitrate(self.bitrate)
-        return ClipSpec(int(size[1]), int(size[2]), self.fps, gop, bitrate, self.codec, self.bframes)
+        return ClipSpec(int(size[1]), int(size[2]), self.fps, gop, bitrate, self.codec, self.bframes, self.open_gop)
 
     def addresses(self) -> Iterator[str]:
         """Addresses for cameras: SUBNET.1 to SUBNET.254, then on in the next /24."""

@@ -21,6 +21,7 @@ PAYLOAD_TYPE = 96
 
 NAL_NON_IDR, NAL_IDR, NAL_SEI, NAL_SPS, NAL_PPS, NAL_AUD = 1, 5, 6, 7, 8, 9
 _STAP_A, _FU_A = 24, 28
+_RECOVERY_POINT = 6
 MARK_BYTES = 16 + 16 + 4  # counter, capture time and camera number as hexadecimal digits
 _SEI_PAYLOAD_BYTES = 16 + MARK_BYTES
 _PATCH = struct.Struct(">HII")  # sequence number, timestamp, SSRC: neighbours in the RTP header
@@ -106,18 +107,27 @@ def read_mark(nal: bytes) -> Mark | None:
     return read_sei_message(nal[1:]) if nal and nal[0] & 0x1F == NAL_SEI else None
 
 
+def is_recovery_point(nal: bytes) -> bool:
+    """Whether this is an SEI that begins with a recovery point (H.264 D.1.8), as x264 writes them."""
+    return len(nal) > 2 and nal[0] & 0x1F == NAL_SEI and nal[1] == _RECOVERY_POINT
+
+
 def build_template(nals: list[bytes], *, is_keyframe: bool) -> FrameTemplate:
-    """Packetize one access unit. `nals` holds parameter sets (if any) and slices; the SEI is put in between."""
+    """Packetize one access unit. `nals` holds parameter sets, recovery points (if any) and slices; our SEI is put in
+    front of the latter two.
+    """
     parameter_sets = [nal for nal in nals if nal[0] & 0x1F in (NAL_SPS, NAL_PPS)]
     slices = [nal for nal in nals if nal[0] & 0x1F in (NAL_NON_IDR, NAL_IDR)]
     sei = sei_nal()
     payloads: list[bytes] = []
+    recovery_points = [nal for nal in nals if is_recovery_point(nal)]
     if parameter_sets:
         units = [*parameter_sets, sei]
         reference = max(nal[0] & 0x60 for nal in units)
         payloads.append(bytes((reference | _STAP_A,)) + b"".join(struct.pack(">H", len(u)) + u for u in units))
     else:
         payloads.append(sei)
+    payloads += recovery_points
     for nal in slices:
         payloads.extend(_fragments(nal))
     burst = frame_packets(payloads, PAYLOAD_TYPE)

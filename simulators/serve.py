@@ -65,6 +65,7 @@ def _make_parser() -> argparse.ArgumentParser:
     add("--nonce-lifetime", type=float, metavar="SECONDS", help="after this a digest nonce is stale (default: never)")
     add("--codec", choices=CODECS, default=default.codec, help="default %(default)s")
     add("--bframes", type=int, default=default.bframes, metavar="N", help="B-frames in a row (default %(default)s)")
+    add("--open-gop", action="store_true", help="keyframes are recovery points or CRA pictures (needs --bframes)")
     add("--long-gop", type=float, metavar="SECONDS", help="from keyframe to keyframe, instead of --gop")
     add("--audio", choices=SOUNDS, default=default.audio, help="a second track (default %(default)s)")
     add("--metadata", action="store_true", help="a track of ONVIF metadata")

@@ -14,7 +14,8 @@ from edged.record.quirks import Quirk
 from edged.record.rtp import us_to_ticks
 from edged.record.rtsp_message import Message
 from edged.record.sdp import AudioTrack, Codec, VideoTrack
-from edged.record.segmenter import Lengths, SegmentEnd, Segmenter, SegmentStart
+from edged.record.segmenter import Lengths, Segmenter
+from edged.record.sink import SegmentEnd, SegmentStart
 from edged.record.tracks import audio_format, video_receiver
 from simulators.clip import Clip, ClipSpec, make_clip
 from simulators.packets import Mark, render
@@ -31,10 +32,14 @@ AUDIO_CHANNEL = 2
 _CODECS = {"h264": Codec.H264, "h265": Codec.H265, "mjpeg": Codec.JPEG}
 
 
-def film(gop: int = 25, codec: str = "h264", bframes: int = 0) -> Clip:
+def film(gop: int = 25, codec: str = "h264", bframes: int = 0, open_gop: bool = False) -> Clip:
     size = (320, 184) if codec == "mjpeg" else (320, 180)
     bitrate = 3_000_000 if codec == "mjpeg" else 300_000
-    return make_clip(ClipSpec(width=size[0], height=size[1], gop=gop, bitrate=bitrate, codec=codec, bframes=bframes))
+    return make_clip(
+        ClipSpec(
+            width=size[0], height=size[1], gop=gop, bitrate=bitrate, codec=codec, bframes=bframes, open_gop=open_gop
+        )
+    )
 
 
 def track_of(clip: Clip, sets: Sequence[bytes] | None = None) -> VideoTrack:
@@ -213,7 +218,7 @@ class Recording:
         return self.tapes
 
     def _unit(self, start: int, timestamp: int, key: bool, wall_us: int, mono_us: int) -> None:
-        self.segmenter.unit(self.buffer, start, timestamp, key, wall_us, mono_us, self.video.format)
+        self.segmenter.unit(self.buffer, start, timestamp, key, wall_us, mono_us, self.video.format, self.video.entry)
 
     def quirk(self, quirk: Quirk) -> None:
         if quirk not in self.quirks:

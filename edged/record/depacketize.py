@@ -14,7 +14,7 @@ from typing import ClassVar, Protocol
 from edged.record import rtp
 from edged.record.buffers import FrameBuffer
 from edged.record.errors import BadStream
-from edged.record.formats import VideoFormat
+from edged.record.formats import Entry, VideoFormat
 from edged.record.quirks import OnQuirk, Quirk
 
 UNIT_LIMIT = 8 * 1024 * 1024  # a 4K keyframe is under 2 MiB; without a limit one camera could take all memory
@@ -34,6 +34,7 @@ class Depacketizer(ABC):
     """
 
     __slots__ = (
+        "_entry",
         "_key",
         "_on_quirk",
         "_on_unit",
@@ -42,6 +43,7 @@ class Depacketizer(ABC):
         "_stale",
         "_torn",
         "buffer",
+        "entry",
         "format",
         "lost",
         "middle",
@@ -72,11 +74,13 @@ class Depacketizer(ABC):
         self.mono_us = 0
         self._picture = False
         self._key = False
+        self._entry = Entry.CLOSED
         self._torn = False
         self._stale = False  # what `format` is made of has changed
         self.packets = 0
         self.lost = 0
         self.torn_units = 0  # access units of which at least one part is missing
+        self.entry = Entry.CLOSED  # of the keyframe given out last
         self.format: VideoFormat | None = None  # what the track holds, as of the last keyframe; None until it is known
 
     def packet(self, data: memoryview, start: int, stop: int, wall_us: int, mono_us: int) -> None:
@@ -170,6 +174,7 @@ class Depacketizer(ABC):
             return  # parameter sets under a timestamp of their own belong to the picture that follows
         key = self._key
         self._picture = self._key = False
+        self.entry, self._entry = self._entry, Entry.CLOSED
         if key and self._stale:
             self.format = self._describe()
             self._stale = False

@@ -1,6 +1,15 @@
 """What a track holds, as the container and the journal name it. Made by the codec files, compared by the segmenter."""
 
 from dataclasses import dataclass
+from enum import Enum
+
+
+class Entry(Enum):
+    """What decoding can begin at: kinds of keyframe."""
+
+    CLOSED = "closed"  # nothing behind it needs what came before: IDR, JPEG
+    OPEN = "open"  # as H.265 CRA: a sync sample, but what is shown before it may need what was sent before it
+    RECOVERY = "recovery"  # the same in H.264, told by a recovery point: no sync sample by the letter (14496-15, 5.3.3)
 
 
 @dataclass(frozen=True, slots=True)

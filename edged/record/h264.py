@@ -12,6 +12,8 @@ from edged.record.sample_entry import avc_codec, visual_entry
 
 SLICE_FIRST, SLICE_LAST = 1, 5  # NAL unit types that carry picture (7.4.1)
 IDR, SEI, SPS, PPS = 5, 6, 7, 8
+SEI_BYTES = 1024  # longer messages are somebody's own; a recovery point stands in a few bytes
+_RECOVERY_POINT = 6  # payload type (D.1.8)
 _WITH_CHROMA = frozenset({44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 144, 244})
 
 
@@ -70,6 +72,34 @@ def parse_sps(nal: bytes) -> Picture:
     if not (0 < width <= 16384 and 0 < height <= 16384 and chroma <= 3 and luma_depth <= 14 and chroma_depth <= 14):
         raise BadStream("the camera's sequence parameter set describes an impossible picture")
     return Picture(profile, compatibility, level, chroma, luma_depth, chroma_depth, width, height)
+
+
+def recovery_frames(nal: bytes, known: int | None = None) -> int | None:
+    """After how many frames all is right when decoding begins behind this SEI (D.2.8): its recovery_frame_cnt.
+
+    `known` where it holds no recovery point.
+    """
+    payload = without_emulation(nal[1:])
+    at = 0
+    while at + 2 < len(payload):  # the last byte ends the NAL unit
+        numbers = []
+        for _ in range(2):  # type and size: bytes of 255 and a last one less than that (7.3.2.3.1)
+            number = 0
+            while at < len(payload) and payload[at] == 255:
+                number += 255
+                at += 1
+            if at == len(payload):
+                return known
+            numbers.append(number + payload[at])
+            at += 1
+        kind, size = numbers
+        if kind == _RECOVERY_POINT:
+            try:
+                return Bits(payload[at : at + size], "recovery point").unsigned()
+            except BadStream:
+                return known
+        at += size
+    return known
 
 
 def describe(sps: bytes, pps: Sequence[bytes]) -> VideoFormat:

@@ -3,22 +3,35 @@
 import struct
 from collections.abc import Sequence
 
+from edged.base.clock import SECOND
 from edged.record.buffers import FrameBuffer
 from edged.record.depacketize import NONE, OnUnit
 from edged.record.errors import BadStream
-from edged.record.formats import VideoFormat
-from edged.record.h264 import IDR, PPS, SLICE_FIRST, SLICE_LAST, SPS, describe, parameter_set_id
+from edged.record.formats import Entry, VideoFormat
+from edged.record.h264 import (
+    IDR,
+    PPS,
+    SEI,
+    SEI_BYTES,
+    SLICE_FIRST,
+    SLICE_LAST,
+    SPS,
+    describe,
+    parameter_set_id,
+    recovery_frames,
+)
 from edged.record.nal_units import PARAMETER_SET_BYTES, NalDepacketizer, with_parameter_set
 from edged.record.quirks import OnQuirk
 
 _LENGTH_AND_HEADER = struct.Struct(">IB")
 _STAP_A, _FU_A = 24, 28
+GRADUAL_US = 10 * SECOND  # the longest that is waited for a keyframe, where the pictures come right little by little
 
 
 class H264Depacketizer(NalDepacketizer):
     """One H.264 track; `parameter_sets` are those of its description."""
 
-    __slots__ = ("pps", "sps")
+    __slots__ = ("_entered_us", "_recovery", "pps", "sps")
 
     def __init__(
         self,
@@ -29,6 +42,8 @@ class H264Depacketizer(NalDepacketizer):
         on_quirk: OnQuirk,
     ) -> None:
         super().__init__(payload_type, buffer, on_unit, on_quirk)
+        self._recovery: int | None = None  # what a recovery point in front of the next slice says
+        self._entered_us: int | None = None  # arrival of the last keyframe that is right at once, or since when none is
         self.sps = b""
         self.pps: tuple[bytes, ...] = ()
         for one in parameter_sets:
@@ -70,9 +85,29 @@ class H264Depacketizer(NalDepacketizer):
         if SLICE_FIRST <= nal_type <= SLICE_LAST:
             self._picture = True
             if nal_type == IDR:
-                self._key = True
+                self._key, self._entry = True, Entry.CLOSED
+                self._entered_us = self.mono_us
+            elif self._recovery is not None and self._can_enter(self._recovery):
+                self._key, self._entry = True, Entry.RECOVERY
+            self._recovery = None
+        elif nal_type == SEI:
+            if self.buffer.fill - start <= SEI_BYTES:
+                self._recovery = recovery_frames(bytes(self.buffer.view[start : self.buffer.fill]), self._recovery)
         elif nal_type in (SPS, PPS):
             self._learn(nal_type, bytes(self.buffer.view[start : self.buffer.fill]))
+
+    def _can_enter(self, frames: int) -> bool:
+        """Whether a recovery point after which all is right `frames` frames later will do as a keyframe.
+
+        One that is right at once does. A gradual one, which leaves pictures damaged for a while, only where the camera
+        sends nothing better.
+        """
+        if frames == 0:
+            self._entered_us = self.mono_us
+            return True
+        if self._entered_us is None:
+            self._entered_us = self.mono_us
+        return self.mono_us - self._entered_us >= GRADUAL_US
 
     def _learn(self, nal_type: int, nal: bytes) -> None:
         if nal_type == SPS and nal != self.sps and len(nal) <= PARAMETER_SET_BYTES:

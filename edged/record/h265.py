@@ -12,6 +12,7 @@ from edged.record.sample_entry import hevc_codec, visual_entry
 
 PICTURE_LAST = 31  # NAL unit types up to here carry picture (7.4.2.2)
 KEY_FIRST, KEY_LAST = 16, 23  # where decoding can begin: BLA, IDR, CRA and what is reserved beside them
+OPEN_KEYS = (16, 21)  # BLA_W_LP and CRA: pictures that are shown before may be in want of others (RASL, table 7-1)
 VPS, SPS, PPS = 32, 33, 34
 _PROFILE_SIZE = 12  # bytes of general profile, tier and level
 

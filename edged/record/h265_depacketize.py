@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from edged.record.buffers import FrameBuffer
 from edged.record.depacketize import NONE, OnUnit
 from edged.record.errors import BadStream
-from edged.record.formats import VideoFormat
+from edged.record.formats import Entry, VideoFormat
 from edged.record.h265 import (
     KEY_FIRST,
     KEY_LAST,
+    OPEN_KEYS,
     PICTURE_LAST,
     PPS,
     SPS,
@@ -85,6 +86,8 @@ class H265Depacketizer(NalDepacketizer):
             self._picture = True
             if KEY_FIRST <= nal_type <= KEY_LAST:
                 self._key = True
+                if nal_type in OPEN_KEYS:
+                    self._entry = Entry.OPEN
         elif nal_type in (VPS, SPS, PPS):
             self._learn(nal_type, bytes(self.buffer.view[start : self.buffer.fill]))
 

@@ -16,6 +16,8 @@ class Quirk(StrEnum):
     PARAMETERS_CHANGE = "parameters-change"
     B_FRAMES = "b-frames"
     LONG_GOP = "long-gop"
+    NO_IDR = "no-idr"
+    OPEN_GOP = "open-gop"
     PADDING = "padding"
     EXTENSION = "extension"
     GARBAGE = "garbage"
@@ -40,6 +42,8 @@ _MEANINGS = {
     Quirk.PARAMETERS_CHANGE: "it changed picture size or coding in the middle of a session; a new segment began",
     Quirk.B_FRAMES: "it sends frames in another order than they are shown",
     Quirk.LONG_GOP: "its keyframes are more than ten seconds apart; segments can begin only there",
+    Quirk.NO_IDR: "it sends recovery points in the place of IDR pictures; segments begin there",
+    Quirk.OPEN_GOP: "its keyframes come before pictures shown earlier; where a segment begins these are left out",
     Quirk.PADDING: "it pads RTP packets",
     Quirk.EXTENSION: "it sends RTP header extensions; they are taken off",
     Quirk.GARBAGE: "it sends bytes between packets that are no packets; they are passed over",

@@ -12,7 +12,7 @@ from edged.archive.layout import PART, segment_path
 from edged.base.files import make_folder, sync_folder
 from edged.model import SegmentSealed, StreamKind
 from edged.record.runs import RunCounter
-from edged.record.segmenter import SegmentEnd, SegmentStart
+from edged.record.sink import SegmentEnd, SegmentStart
 
 
 class Committed:

@@ -9,16 +9,16 @@ whose duration is taken to be that of the frame before.
 """
 
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from edged.base.clock import SECOND
 from edged.model import Cause
 from edged.record.buffers import FrameBuffer
 from edged.record.fmp4 import SyncPoint, fragment_head, indexed_keys, init_segment, random_access
-from edged.record.formats import AudioFormat, VideoFormat
+from edged.record.formats import AudioFormat, Entry, VideoFormat
 from edged.record.missing import Missing
 from edged.record.quirks import Quirk
 from edged.record.rtp import CLOCK, signed_ticks, ticks_to_us, us_to_ticks
+from edged.record.sink import SegmentEnd, SegmentStart, Sink
 from edged.record.soundtrack import LeastDelay, Soundtrack
 from edged.record.timeline import MediaTime, lay_out
 
@@ -39,52 +39,6 @@ class Lengths:
     fragment: int
 
 
-@dataclass(frozen=True, slots=True)
-class SegmentStart:
-    """A segment begins: when, and under which clock."""
-
-    start_us: int
-    start_mono_us: int
-    run: int
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentEnd:
-    """A segment is complete: what its journal line will say, and the index to write behind its last fragment."""
-
-    index: bytes
-    end_us: int
-    frames: int
-    keyframes: int
-    codec: str
-    width: int
-    height: int
-    lost_packets: int
-    rtcp_offset_us: int | None
-
-
-class Sink(Protocol):
-    """Where the segmenter's decisions go. None of the calls may block."""
-
-    def begin(self, start: SegmentStart, video: VideoFormat, codec: str) -> None:
-        """A segment begins; `codec` names all of its tracks (RFC 6381)."""
-
-    def write(self, head: bytes, body: memoryview, end_us: int) -> bool:
-        """Take one fragment; False where there is no room for it, and then nothing of it was taken."""
-
-    def end(self, end: SegmentEnd) -> None: ...
-
-    def loss(self, start_us: int, end_us: int, cause: Cause, packets: int, frames: int) -> None: ...
-
-    def current_run(self) -> int: ...
-
-    def lost_packets(self) -> int:
-        """Packets lost since the session began."""
-
-    def quirk(self, quirk: Quirk) -> None:
-        """The camera does this otherwise than it should; may be said as often as it is seen."""
-
-
 @dataclass(slots=True)
 class _Segment:
     start: SegmentStart
@@ -93,6 +47,8 @@ class _Segment:
     video: VideoFormat
     codec: str
     target: int
+    is_open: bool  # what is shown before its first frame cannot be decoded
+    left_out: int = 0  # frames of that kind
     lost: int = 0  # packets that its fragments are short of
     lost_from_us: int | None = None
     held: tuple[int, int] = (0, 0)  # where no frame came for longest without the timestamps saying so, and for how long
@@ -146,11 +102,12 @@ class Segmenter:
         wall_us: int,
         mono_us: int,
         video: VideoFormat | None,
+        entry: Entry = Entry.CLOSED,
     ) -> None:
         """Take the access unit ``buffer.view[start:buffer.fill]``; what lies before it is the fragment so far.
 
-        `video` is what the track holds as of its last keyframe, None until that is known. Leaves in the buffer the
-        fragment that is then being collected.
+        `video` is what the track holds as of its last keyframe, None until that is known; `entry` says what kind of
+        keyframe this is, if it is one. Leaves in the buffer the fragment that is then being collected.
         """
         in_order = self._advance(timestamp, mono_us)
         if self._sound is not None:
@@ -159,6 +116,8 @@ class Segmenter:
             self._hand_out(buffer.detach(start), self._media.time, self._goes_on(wall_us))
             start = 0
         if key and in_order:
+            if entry is Entry.RECOVERY:
+                self._sink.quirk(Quirk.NO_IDR)
             if self._last_key is not None:
                 self._gop = self._media.time - self._last_key
                 if self._gop > LONG_GOP:
@@ -171,15 +130,22 @@ class Segmenter:
                 if self._segment is not None:
                     self._end_segment(self._goes_on(wall_us))
             if self._segment is None and video is not None:
-                self._begin_segment(timestamp, video, wall_us, mono_us)
+                self._begin_segment(timestamp, video, entry, wall_us, mono_us)
         self._missing.lost(self._sink.lost_packets())
         if self._segment is None:
             self._missing.passed_over()
             buffer.fill = start
             return
+        segment = self._segment
+        if segment.is_open and self._media.time < segment.time:
+            # It is shown before the keyframe that the segment begins with, and cannot be decoded from there on.
+            segment.left_out += 1
+            buffer.fill = start
+            return
         if not self._times:
             self._opened_mono_us = mono_us
-        if key:
+        # Players differ about what may be sought; what a file begins with must be.
+        if key and (entry is not Entry.RECOVERY or not (segment.frames or self._times)):
             self._keys.append(len(self._times))
         elif not in_order:
             self._reordered = True
@@ -291,6 +257,11 @@ class Segmenter:
             self._end_segment(None)
             return
         self._missing.say_refused(segment.start.start_us)
+        if segment.left_out and not segment.frames:
+            self._sink.quirk(Quirk.OPEN_GOP)
+            length_us = segment.left_out * ticks_to_us(self._media.duration)
+            begins_us = segment.start.start_us
+            self._sink.loss(begins_us - length_us, begins_us, Cause.PROTOCOL, 0, segment.left_out)
         segment.points += points
         segment.length += len(head) + len(body)
         segment.sequence += 1
@@ -336,7 +307,7 @@ class Segmenter:
                 elapsed = by_arrival
         return segment.start.start_us + elapsed
 
-    def _begin_segment(self, timestamp: int, video: VideoFormat, wall_us: int, mono_us: int) -> None:
+    def _begin_segment(self, timestamp: int, video: VideoFormat, entry: Entry, wall_us: int, mono_us: int) -> None:
         start = SegmentStart(wall_us, mono_us, self._sink.current_run())
         target = self._lengths.segment
         if self._first:
@@ -349,7 +320,7 @@ class Segmenter:
             codec = f"{codec},{self._sound.format.codec}"
             self._sound.begin_segment()
             self._delay.settle()
-        self._segment = _Segment(start, self._media.time, timestamp, video, codec, target)
+        self._segment = _Segment(start, self._media.time, timestamp, video, codec, target, entry is not Entry.CLOSED)
         self._sink.begin(start, video, codec)
 
     def _end_segment(self, next_start_us: int | None) -> None:

@@ -196,7 +196,7 @@ class Session:
         if key:
             counters.keyframes += 1
             self._no_keyframe_since_us = None
-        self._segmenter.unit(video.buffer, start, timestamp, key, wall_us, mono_us, video.format)
+        self._segmenter.unit(video.buffer, start, timestamp, key, wall_us, mono_us, video.format, video.entry)
 
     def _count(self) -> None:
         counters, audio = self._counters, self.audio

@@ -18,8 +18,9 @@ from edged.record.errors import BadStream, NoRoom, StreamFailed, VolumeFenced
 from edged.record.formats import VideoFormat
 from edged.record.quirks import Quirk
 from edged.record.segment_file import Committed, SegmentFile
-from edged.record.segmenter import Lengths, SegmentEnd, Segmenter, SegmentStart
+from edged.record.segmenter import Lengths, Segmenter
 from edged.record.session import Counters, Session
+from edged.record.sink import SegmentEnd, SegmentStart
 from edged.record.tls import Trust
 from edged.record.tracks import audio_format
 from edged.record.volume import VolumeWriter

@@ -30,7 +30,7 @@ from edged.record.journal_file import JournalFile
 from edged.record.recovery import Recovered, recover
 from edged.record.runs import RunCounter
 from edged.record.segment_file import SegmentFile
-from edged.record.segmenter import SegmentEnd
+from edged.record.sink import SegmentEnd
 from edged.record.trial import has_room, try_out
 
 log = logging.getLogger(__name__)

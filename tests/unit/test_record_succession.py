@@ -23,7 +23,7 @@ from edged.record.lock import Lock, is_running, lock_path, running_pid
 from edged.record.orders import BadOrder, Leave, Order, Release, Succeed, decode_order, encode_order
 from edged.record.runs import BLOCK, RunCounter
 from edged.record.segment_file import Committed, SegmentFile
-from edged.record.segmenter import SegmentStart
+from edged.record.sink import SegmentStart
 from edged.record.succession import OWN_TROUBLES_US, PATIENCE_US, Taking, decide
 from tests.recorder_kit import until
 
