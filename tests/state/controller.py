@@ -23,9 +23,10 @@ from edged.prove.desk import ProofDesk
 from edged.prove.key import open_key
 from edged.prove.restore import contradictions, restore_ledger
 from edged.retain.disk import SweptVolume
-from edged.retain.evidence import Evidence, restore_holds
+from edged.retain.evidence import Evidence
 from edged.retain.gate import Gate
 from edged.retain.holds import Holds
+from edged.retain.sidecar import restore_holds
 from edged.retain.stamp import Stamper
 from edged.retain.sweep import Sweep, SweepReport
 from edged.retain.timekeeping import read_state
