@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from edged.app.keeper import Keeper
-from edged.base.clock import Clock
+from edged.base.clock import SECOND, Clock
 from edged.config import VolumeConfig
 from edged.model import CameraState
 from edged.report.health import VolumeHealth
@@ -18,6 +18,7 @@ from edged.retain.sweep import SweepReport
 log = logging.getLogger(__name__)
 
 EVERY_SECONDS = 1.0
+ASK_AGAIN_US = 60 * SECOND  # a sweep that had nothing to free: footage passes its floor at midnight
 ASSUMED_BYTES_PER_S = 500_000  # of a camera that has not been measured yet: 4 Mbit/s
 
 
@@ -43,7 +44,7 @@ class Pressure:
         self._spaces = spaces
         self._rates = rates
         self._hurry = hurry
-        self._exhausted: set[str] = set()
+        self._exhausted: dict[str, int] = {}  # by volume: when the sweep last had nothing to free there, monotonic
 
     async def run(self, beat: Callable[[], None]) -> None:
         """Look once a second until cancelled; `beat` tells the watchdog."""
@@ -56,9 +57,9 @@ class Pressure:
         """Hear a pass of the sweep: whether it could still free anything, volume by volume."""
         for volume in self._nos:
             if report.refused or volume in report.skipped or volume in report.exhausted:
-                self._exhausted.add(volume)
+                self._exhausted[volume] = self._clock.monotonic_us()
             else:
-                self._exhausted.discard(volume)
+                self._exhausted.pop(volume, None)
 
     async def look(self) -> None:
         """Judge every volume once, by what was last seen of it. Raises IndexFull, AssignmentUnwritten."""
@@ -80,10 +81,10 @@ class Pressure:
         )
 
     async def _judge(self, volume: str, room: Room, spare: Mapping[str, int]) -> None:
-        if room.low:
+        if not room.low:
+            self._exhausted.pop(volume, None)
+        elif not room.exhausted or self._clock.monotonic_us() - self._exhausted[volume] >= ASK_AGAIN_US:
             self._hurry()
-        else:
-            self._exhausted.discard(volume)
         now = {camera for camera, stop in self._keeper.stops.items() if stop.volume == volume}
         if not room.low and not now:
             return

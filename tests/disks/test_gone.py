@@ -84,6 +84,7 @@ async def test_i1_i2_i4_i7_a_disk_that_goes_and_comes_back(disk: LoopDisk, tmp_p
         if not lazily:
             await asyncio.to_thread(disk.unmount_soon)
         assert list(disk.path.iterdir()) == [], "nothing is written into the empty folder"
+        await until(lambda: box.volume_health()["free_bytes"] is None, "that folder's own disk is not taken for it")
         disk.mount()
         await went_on(box, fleet, {"disk"})
         check_disks_and_index(box, before)
