@@ -151,11 +151,13 @@ def _explain(missing: Span, turns: Sequence[Fact]) -> Iterator[Gap]:
         cause, promised = turns[first - 1].after, turns[first - 1].promises
     at = missing.start_us
     for fact in turns[first:last]:
-        yield Gap(Span(at, fact.at_us), fact.after if promised and fact.turn in _EXPLAINS_BACK else cause)
+        if fact.at_us > at:
+            yield Gap(Span(at, fact.at_us), fact.after if promised and fact.turn in _EXPLAINS_BACK else cause)
         at, promised = fact.at_us, fact.promises
         if fact.turn is not Turn.STREAM_UP:
             cause = fact.after
-    yield Gap(Span(at, missing.end_us), cause)
+    if missing.end_us > at:
+        yield Gap(Span(at, missing.end_us), cause)
 
 
 def _at(fact: Fact) -> int:

@@ -14,7 +14,6 @@ from collections.abc import AsyncIterator, Awaitable, Iterator
 from typing import TypeVar
 
 from edged.archive import roster
-from edged.archive.database import Database
 from edged.archive.intake import Intake
 from edged.archive.journal import encode
 from edged.archive.layout import journal_path
@@ -32,6 +31,7 @@ from edged.retain.stamp import Stamper
 from edged.retain.sweep import Sweep
 from edged.retain.timekeeping import tick
 from tests.bench.archive_made import CAMERAS, CODEC, RECORDER, Made, camera_id, site_law
+from tests.bench.archive_steps import TimedDatabase
 from tests.bench.figures import figure, note
 
 T = TypeVar("T")
@@ -47,7 +47,7 @@ BATCH = RetentionConfig().batch
 class _Box:
     """The parts under test on one index, and the journal that its recorder would write."""
 
-    def __init__(self, box: Made, database: Database, clock: ManualClock, law: SiteLaw, volume: Volume) -> None:
+    def __init__(self, box: Made, database: TimedDatabase, clock: ManualClock, law: SiteLaw, volume: Volume) -> None:
         self.database, self.clock, self.law = database, clock, law
         self.stamper = Stamper(law, clock, Situation("listed"))
         self.intake = Intake(database, clock, [volume], self.stamper, law.tz)
@@ -110,7 +110,8 @@ async def sweep(made: Made) -> list[bool]:
 
 @contextlib.asynccontextmanager
 async def _open(made: Made) -> AsyncIterator[_Box]:
-    database = Database(made.index)
+    database = TimedDatabase(made.index)
+    database.forget()
     (volume,) = await database.write(open_volumes, [("disk-0", made.disk)], made.end_us)
     box = _Box(made, database, ManualClock(made.end_us + AWAY_MINUTES * MINUTE), site_law(), volume)
     try:
@@ -125,17 +126,21 @@ async def _catch_up(box: _Box) -> list[bool]:
     note(f"catching up with {count:,} segments")
     box.record(count)
     box.stamper.follow((await tick(box.database, box.clock, lambda: True)).retention_us)
-    began = time.perf_counter()
+    began, busy = time.perf_counter(), time.process_time()
     await box.intake.catch_up()
-    took = time.perf_counter() - began
+    took, busy = time.perf_counter() - began, time.process_time() - busy
     assert box.intake.indexed_segments == count
-    return [figure("archive_intake_catching_up", count / took, "segments/s", 20_000, least=True)]
+    return [
+        figure("archive_intake_catching_up", count / took, "segments/s", 20_000, least=True),
+        figure("archive_intake_catching_up_cpu", count / busy, "segments/s of processor time", 20_000, least=True),
+    ]
 
 
 async def _sweep(made: Made, box: _Box, quiet: list[float]) -> list[bool]:
     # Of the first day 30 days under Order 799 art. 17 and three of grace have passed, of the second not yet.
     box.clock.advance((made.start_us + 34 * DAY + HOUR - box.clock.wall_us()) / 1e6)
     note("sweeping one day")
+    box.database.forget()
 
     async def until_done() -> int:
         erased = 0
@@ -151,6 +156,7 @@ async def _sweep(made: Made, box: _Box, quiet: list[float]) -> list[bool]:
 
     latencies = await _beside(box, work())
     took = time.perf_counter() - began
+    longest = box.database.longest()
     size, count = await box.database.read(_deletions)
     assert done[0] == count > 0
     return [
@@ -158,6 +164,7 @@ async def _sweep(made: Made, box: _Box, quiet: list[float]) -> list[bool]:
         figure("archive_sweep", done[0] / took, "segments/s"),
         figure("archive_intake_delayed_by_sweep", latencies[-1] - quiet[len(quiet) // 2], "s", DELAY_S),
         figure("archive_intake_delayed_by_sweep_p99", latencies[-len(latencies) // 100] - quiet[len(quiet) // 2], "s"),
+        figure("archive_sweep_longest_step_cpu", longest, "s", DELAY_S),
         figure("ledger_bytes_per_deleted_segment", size / count, "bytes"),
     ]
 
@@ -170,6 +177,7 @@ async def _raise(box: _Box, quiet: list[float]) -> list[bool]:
             roster.situate(connection, camera_id(number), Situation("listed", ("key_target",)))
 
     await box.database.write(designate)
+    box.database.forget()
     raised = asyncio.create_task(raise_floors(box.database, box.law, box.clock.wall_us()))
 
     async def some() -> None:
@@ -181,10 +189,12 @@ async def _raise(box: _Box, quiet: list[float]) -> list[bool]:
     raised.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await raised
+    longest = box.database.longest()
     count = await box.database.read(_raised)
     return [
         figure("archive_raising", count / took, "segments/s"),
         figure("archive_intake_delayed_by_raising", latencies[-1] - quiet[len(quiet) // 2], "s", DELAY_S),
+        figure("archive_raising_longest_step_cpu", longest, "s", DELAY_S),
     ]
 
 
