@@ -15,8 +15,8 @@ a tolerance would hide real gaps and make the sums lie.
 import sqlite3
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from edged.archive.roster import get
 from edged.archive.schema import STREAM_NO
@@ -44,13 +44,14 @@ _AFTER = {
     Turn.ADOPTED: Cause.RECORDER,
     Turn.STREAM_UP: Cause.UNKNOWN,
 }
+_TURNS = {turn.name.lower(): turn for turn in Turn}  # as the index writes them
+_CAUSES = {None: Cause.UNKNOWN} | {cause.value: cause for cause in Cause}
 _PROMISES = {Turn.RECORDER_START, Turn.ADOPTED, Turn.STREAM_UP}
 # These tell why a promise made before them was not kept.
 _EXPLAINS_BACK = {Turn.STREAM_DOWN, Turn.RECORDER_STOP, Turn.RECORDER_START}
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Fact:
+class Fact(NamedTuple):
     """One turn at one instant; `cause` is that of a STREAM_DOWN."""
 
     at_us: int
@@ -201,25 +202,34 @@ def _facts(connection: sqlite3.Connection, key: tuple[int, int], reach: Span) ->
     """The turns of the stream and of its recorder in `reach`, the last before it and the first after it."""
     own = _around(connection, "camera = ? AND stream = ? AND kind <> 'loss'", key, reach)
     # What another process recorded while this stream was gone explains nothing about it.
-    ups = _around(connection, "camera = ? AND stream = ? AND kind = 'stream_up'", key, reach)
-    recorders = {row["detail"] for row in ups}
+    ups = _beside(connection, "camera = ? AND stream = ? AND kind = 'stream_up'", key, reach)
+    recorders = {row["detail"] for row in (*ups, *own) if row["kind"] == "stream_up"}
     where, values = "camera = 0 AND stream = 0", tuple(f"{recorder}/*" for recorder in sorted(recorders))
     if recorders and "" not in recorders:  # "": indexed before it was kept
         where += f" AND ({' OR '.join(['detail GLOB ?'] * len(values))})"
     else:
         values = ()
     rows = own + _around(connection, where, values, reach)
-    return [Fact(row["at_us"], Turn[row["kind"].upper()], Cause(row["cause"] or Cause.UNKNOWN)) for row in rows]
+    return [Fact(at_us, _TURNS[kind], _CAUSES[cause]) for at_us, kind, cause, _ in rows]
 
 
 def _around(
     connection: sqlite3.Connection, where: str, values: tuple[int | str, ...], reach: Span
 ) -> list[sqlite3.Row]:
+    """The facts in `reach`, the last before it and the first after it."""
+    select = f"SELECT at_us, kind, cause, detail FROM fact WHERE {where} AND at_us > ? AND at_us <= ?"
+    inside = connection.execute(select, (*values, reach.start_us, reach.end_us))
+    return [*_beside(connection, where, values, reach), *inside]
+
+
+def _beside(
+    connection: sqlite3.Connection, where: str, values: tuple[int | str, ...], reach: Span
+) -> list[sqlite3.Row]:
+    """The last fact before `reach` and the first after it."""
     select = f"SELECT at_us, kind, cause, detail FROM fact WHERE {where} AND at_us "
     before = connection.execute(f"{select} <= ? ORDER BY at_us DESC LIMIT 1", (*values, reach.start_us))
-    inside = connection.execute(f"{select} > ? AND at_us <= ?", (*values, reach.start_us, reach.end_us))
     after = connection.execute(f"{select} > ? ORDER BY at_us LIMIT 1", (*values, reach.end_us))
-    return [*before, *inside, *after]
+    return [*before, *after]
 
 
 def _lost(connection: sqlite3.Connection, key: tuple[int, int], window: Span) -> list[Span]:
