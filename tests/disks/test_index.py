@@ -183,3 +183,24 @@ async def test_i4_i5_i7_one_disk_for_everything_filled_to_the_last_block(whole: 
 
 def two_of(outages: list[dict[str, str]]) -> list[dict[str, str]]:
     return outages if len(outages) == 2 else []
+
+
+async def test_a_controller_that_starts_on_a_full_disk_of_the_index_says_so_and_leaves(
+    small: LoopDisk, tmp_path: Path
+) -> None:
+    async with Fleet(cameras=1, gop=25, bitrate="256k", onvif=False, subnet=fresh_subnet()) as fleet:
+        with DiskBox(tmp_path, [(fleet.cameras[0], "v1", 5)]) as box:
+            box.start()
+            await until(lambda: box.recorded() == names_of(fleet), "the camera is recorded")
+            assert box.end() == 0
+            small.fill()
+            box.start()
+            assert box.controller is not None
+            assert await asyncio.to_thread(box.controller.wait, 30) == 1
+            assert "ARC-00" in box.log()
+            assert "Traceback" not in box.log()
+            small.free_up()
+            box.start()
+            await until(lambda: box.recorded() == names_of(fleet), "the camera is recorded")
+            assert box.end() == 0
+            check_disks_and_index(box)
