@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import edged.retain.disk
-from edged.archive import roster
+from edged.archive import rebuilding, roster
 from edged.archive.database import Database
 from edged.archive.intake import Intake
 from edged.archive.ledger import LedgerKind, append
@@ -26,6 +26,7 @@ from edged.retain.disk import SweptVolume
 from edged.retain.evidence import Evidence
 from edged.retain.gate import Gate
 from edged.retain.holds import Holds
+from edged.retain.replay import replay
 from edged.retain.sidecar import restore_holds
 from edged.retain.stamp import Stamper
 from edged.retain.sweep import Sweep, SweepReport
@@ -143,7 +144,10 @@ class Controller:
         world, clock, database = self.world, self.clock, self.database
         key = open_key(world.root / "state", ORIGIN)
         folders = [(disk, world.path(disk)) for disk in DISKS]
-        await restore_ledger(database, folders, RECORDER, key, clock.wall_us())
+        if await restore_ledger(database, folders, RECORDER, key, clock.wall_us()) is not None:
+            await database.write(rebuilding.wait_for, DISKS)
+        while await database.write(replay, self.law.tz):
+            pass
         against = await contradictions(database, folders, RECORDER, key)
         self.volumes = await database.write(self._open, folders, clock.wall_us())
         for camera in sorted(world.configured):
@@ -174,7 +178,10 @@ class Controller:
         if (state := await database.read(read_state)) is not None:
             self.stamper.follow(state.retention_us, state.reading)
         await self.intake.catch_up()
-        return await reconcile(database, self.volumes, clock, settle=self.intake.catch_up)
+        found = await reconcile(database, self.volumes, clock, settle=self.intake.catch_up)
+        read = set(DISKS) - {*self.intake.stopped, *found.skipped}
+        await database.write(rebuilding.done_with, read)
+        return found
 
     def _open(self, connection: sqlite3.Connection, folders: list[tuple[str, Path]], now_us: int) -> Any:
         append(connection, now_us, LedgerKind.DAEMON_START, {"version": "0"})

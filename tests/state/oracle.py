@@ -49,14 +49,11 @@ class Known:
     footage: set[str] = field(default_factory=set)
     losses: dict[str, int] = field(default_factory=lambda: dict.fromkeys(DISKS, 0))
     adopted: dict[str, int] = field(default_factory=dict)
-    by_journal: set[str] = field(default_factory=set)  # cameras it knows from journals alone, adopted who knows when
     # How far the retention clock began ahead of true time: on an empty index it takes any wall clock's word.
     began_ahead_us: int | None = None
 
     def copy(self) -> "Known":
-        return Known(
-            set(self.footage), dict(self.losses), dict(self.adopted), set(self.by_journal), self.began_ahead_us
-        )
+        return Known(set(self.footage), dict(self.losses), dict(self.adopted), self.began_ahead_us)
 
 
 class Oracle:
@@ -93,8 +90,7 @@ class Oracle:
     def adopted(self, at_us: Mapping[str, int]) -> None:
         """Cameras are adopted at these instants, unless they were before."""
         for camera, us in at_us.items():
-            if camera not in self.known.by_journal:
-                self.known.adopted.setdefault(camera, us)
+            self.known.adopted.setdefault(camera, us)
 
     def read_partly(self, present: set[str]) -> None:
         """The reading was cut, and this much is in the index."""
@@ -111,8 +107,7 @@ class Oracle:
         for camera in set(CAMERAS) - self.world.configured:
             self.world.designations[camera] = ()
             self.placeless.add(camera)
-            if camera not in known.adopted:
-                known.by_journal.add(camera)
+        known.adopted = dict(self.known.adopted)  # the ledger remembers
         self.known = known
         self.ledger.index_replaced(told, list(DISKS))
 
