@@ -24,7 +24,11 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     segments.add_argument("--from", dest="start", metavar="TIME", help="ISO 8601 with offset")
     segments.add_argument("--to", dest="end", metavar="TIME", help="ISO 8601 with offset")
     segments.set_defaults(call=_segments)
-    explain = acts.add_parser("explain", help="why a segment is still here, or why it was erased")
+    explain = acts.add_parser(
+        "explain",
+        help="why a segment is still here, or why it was erased",
+        description="With the dates, the articles in their own words, the holds, and the ledger entry of a deletion.",
+    )
     explain.add_argument("segment", nargs="?", metavar="SEGMENT", help="a segment id, as `segments` prints it")
     explain.add_argument("--camera", metavar="CAMERA")
     explain.add_argument("--at", metavar="TIME", help="with --camera: ISO 8601 with offset")

@@ -179,7 +179,7 @@ class Sweep:
         """Below the reserve, delete the oldest past its floor; by what is seen to be free now, not at the beginning."""
         reserve = self._volumes[name].reserve_bytes
         reached: Reached = {}
-        before = -1
+        before: int | None = None
         while True:
             reason, space = await look(self._volumes[name], self._space)
             if space is None:
@@ -187,7 +187,7 @@ class Sweep:
                 break
             if space.free >= reserve:
                 break
-            if space.free <= before:
+            if before is not None and space.free <= before:
                 report.pressed[name] = "space freed is not seen yet; nothing more is deleted before it is"
                 break
             if not left:
