@@ -44,6 +44,7 @@ from edged.outage.desk import OutageDesk
 from edged.outage.detect import Thresholds
 from edged.prove.desk import ProofDesk
 from edged.prove.hours import Hours
+from edged.prove.scrub import Scrub
 from edged.record.status import status_socket_path
 from edged.report.api import Api
 from edged.report.feed import StateFeed
@@ -180,6 +181,7 @@ class House:
         )
         self.proofs = ProofDesk(database, clock, ledger.key, volumes, recorder.id, law)
         self.proofs.distrust(ledger.contradictions)
+        self.scrub = Scrub(database, clock, volumes, config.retention.scrub_within * 86_400.0)
         # outage
         self.desk = OutageDesk(
             database,
@@ -282,6 +284,7 @@ class House:
             log.info("stopped in order")
         finally:
             self.intake.close()
+            self.scrub.close()
 
     async def _vital(self, name: str, run: Callable[[Callable[[], None]], Coroutine[Any, Any, None]]) -> None:
         """What must make progress. A full disk of the index is none of it, but no reason to be restarted either."""
@@ -309,6 +312,7 @@ class House:
             await self.database.write(read_again, self.config, read, self.clock.wall_us())
 
         await supervise("reconcile", compare, self.clock, backoff=Backoff(1, 30))
+        tree.create_task(supervise("scrub", self.scrub.run, self.clock), name="scrub")
         await supervise("sweep", self.sweep.run, self.clock, backoff=Backoff(10, 600))
 
     async def _farewell(self) -> None:

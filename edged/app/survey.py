@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from edged import __version__
 from edged.archive.database import Database
+from edged.archive.fixity import finding_count
 from edged.archive.roster import Camera, cameras
 from edged.archive.segments import oldest
 from edged.archive.volumes import Volume, free_space, prove
@@ -32,6 +33,7 @@ class _Kept(NamedTuple):
     cameras: list[Camera]
     oldest_us: dict[str, int]
     holds: int
+    altered: int
 
 
 class Deletions:
@@ -91,7 +93,7 @@ class Survey:
         self._ledger = ledger
         self._stopped_on = stopped_on
         self._spaces: dict[str, VolumeHealth] = {}
-        self._kept = _Kept([], {}, 0)
+        self._kept = _Kept([], {}, 0, 0)
         self._started_us = clock.wall_us()
 
     async def run(self, beat: Callable[[], None]) -> None:
@@ -137,6 +139,7 @@ class Survey:
             retention_deleted_segments=self._deletions.segments,
             retention_deleted_bytes=self._deletions.bytes,
             hold_active=self._kept.holds,
+            footage_altered=self._kept.altered,
             event_loop_lag_us=self._lag_us(),
             mqtt_connected=self._tally is not None and self._tally.connected,
             mqtt_outbox_messages=0 if self._tally is None else self._tally.waiting,
@@ -206,6 +209,7 @@ def _ask(connection: sqlite3.Connection) -> _Kept:
         cameras=adopted,
         oldest_us={camera: row.start_us for camera, row in first.items() if row is not None},
         holds=len(list_holds(connection, False)),
+        altered=finding_count(connection),
     )
 
 

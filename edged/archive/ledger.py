@@ -37,6 +37,8 @@ class LedgerKind(StrEnum):
     SEGMENT_SPARED = "segment_spared"
     FOOTAGE_MISSING = "footage_missing"
     FOOTAGE_FOUND = "footage_found"
+    FOOTAGE_ALTERED = "footage_altered"
+    FOOTAGE_SOUND = "footage_sound"
     FOOTAGE_LATE = "footage_late"
     FLOOR_RAISED = "floor_raised"
     HOLD_PLACED = "hold_placed"
@@ -143,6 +145,8 @@ def _topic(kind: str, body: dict[str, Any]) -> str | None:
             LedgerKind.CAMERA_ADOPTED
             | LedgerKind.CAMERA_REMOVED
             | LedgerKind.FOOTAGE_MISSING
+            | LedgerKind.FOOTAGE_ALTERED
+            | LedgerKind.FOOTAGE_SOUND
             | LedgerKind.FOOTAGE_FOUND
             | LedgerKind.FOOTAGE_LATE,
             {"camera": str(camera)},

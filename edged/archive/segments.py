@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from edged.archive.layout import segment_path
-from edged.archive.schema import DOOMED, STREAM_NO
+from edged.archive.schema import DOOMED, SEALED, STREAM_NO
 from edged.base.clock import HOUR, MINUTE
 from edged.base.errors import Refused
 from edged.base.spans import Span
@@ -153,6 +153,20 @@ def segments_in(
         " AND start_us < ? AND end_us > ? ORDER BY start_us, run, seq LIMIT ?",
         (camera_id, STREAM_NO[stream], *first, span.end_us, span.start_us, limit),
     )
+
+
+def next_sealed(
+    connection: sqlite3.Connection, volume_no: int, after: tuple[int, int, int, int, int]
+) -> SegmentRow | None:
+    """The first sealed segment of a volume behind a key of row numbers: camera, stream, start, run, seq."""
+    rows = _rows(
+        connection,
+        f"SELECT {_COLUMNS} {_FROM} WHERE (segment.camera, stream, start_us, run, seq) > (?, ?, ?, ?, ?)"
+        f" AND segment.volume = ? AND segment.state = {SEALED}"
+        " ORDER BY segment.camera, stream, start_us, run, seq LIMIT 1",
+        (*after, volume_no),
+    )
+    return rows[0] if rows else None
 
 
 def oldest(connection: sqlite3.Connection, camera_id: str, stream: StreamKind) -> SegmentRow | None:

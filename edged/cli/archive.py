@@ -4,12 +4,15 @@ import argparse
 import dataclasses
 
 from edged.base.errors import Refused
+from edged.cli.client import add_daemon_options, ask
 from edged.cli.daemon import config_option
 from edged.cli.show import bytes_for_people, complain, print_json, print_table
 
+READ_SECONDS = 3600.0  # a camera-day is some forty gigabytes
+
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    archive = commands.add_parser("archive", help="the index of what is on the disks: rebuild it")
+    archive = commands.add_parser("archive", help="the index of what is on the disks: rebuild it, read it again")
     acts = archive.add_subparsers(metavar="ACT", required=True)
     rebuild = acts.add_parser(
         "rebuild",
@@ -22,6 +25,45 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     rebuild.add_argument("--dry-run", action="store_true", help="only say what was found and what would be missing")
     rebuild.add_argument("--json", action="store_true", help="print JSON, for scripts")
     rebuild.set_defaults(call=_rebuild)
+    scrub = acts.add_parser(
+        "scrub",
+        help="how far everything was read again, and what is not as it was recorded; exit code 1 where something is",
+        description="The daemon reads every recording again within retention.scrub_within and compares it with its "
+        "hash. Name a segment, or a camera and a day, to have them read now.",
+    )
+    scrub.add_argument("--segment", metavar="SEGMENT", help="a segment id, as `retention segments` has")
+    scrub.add_argument("--camera", metavar="CAMERA")
+    scrub.add_argument("--date", metavar="YYYY-MM-DD", help="with --camera: civil day at the site")
+    scrub.set_defaults(call=_scrub)
+    add_daemon_options(scrub)
+
+
+def _scrub(arguments: argparse.Namespace) -> int:
+    if arguments.segment or arguments.camera:
+        body = {"segment": arguments.segment, "camera": arguments.camera, "date": arguments.date}
+        found = ask(arguments, "POST", "/v1/scrub", body=body, timeout=READ_SECONDS)["found"]
+        bad = {segment: what for segment, what in found.items() if what != "sound"}
+        if arguments.json:
+            print_json({"found": found})
+        else:
+            print(f"{len(found)} segments read, {len(found) - len(bad)} are what was recorded")
+            print_table(("SEGMENT", "FOUND"), sorted(bad.items()))
+        return 1 if bad else 0
+    state = ask(arguments, "GET", "/v1/scrub")
+    if arguments.json:
+        print_json(state)
+    else:
+        print(f"every recording is read again within {state['within_days']} days")
+        print_table(
+            ("VOLUME", "SEGMENTS", "SIZE", "ROUNDS", "LAST ENDED"),
+            [
+                (v["volume"], v["segments"], bytes_for_people(v["bytes"]), v["rounds"], v["ended"])
+                for v in state["volumes"]
+            ],
+        )
+        for one in state["findings"]:
+            print(f"! {one['segment']} on volume {one['volume']} is {one['what']} (found {one['found']})")
+    return 1 if state["findings"] else 0
 
 
 def _rebuild(arguments: argparse.Namespace) -> int:

@@ -197,6 +197,7 @@ class RetentionConfig(Record):
     sweep_every: Seconds = Field(default=600.0, ge=1, le=86400)
     batch: int = Field(default=120, ge=1, le=5000)  # segments per deleting transaction
     alarm_ahead: Days = Field(default=14, ge=0, le=365)  # a disk that will be full of what must stay is told so early
+    scrub_within: Days = Field(default=30, ge=1, le=365)  # every recording is read again and compared with its hash
     camera_clocks: bool = True  # whether a majority of the cameras' clocks may vouch for this box's
     rule_packs: Path | None = None  # a folder of rule packs instead of the shipped ones
 

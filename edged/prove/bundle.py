@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from zoneinfo import ZoneInfo
 
 from edged.archive import coverage
+from edged.archive.fixity import findings
 from edged.archive.ledger import about, camera_topic, deletion_topic, hour_topic
 from edged.archive.roster import get
 from edged.archive.schema import DOOMED, MISSING, SEALED
@@ -82,6 +83,7 @@ def gather_day(
             seqs.add(seq)
     seqs.add(size)  # the entry that this proof was made: it dates the head
     told = sorted(seq for seq in seqs if seq <= size)
+    altered = {finding.segment for finding in findings(connection, _MOST)}
     first = min(body["from_us"] for body in inside)
     floors = {rule for body in inside for rule in body["rules"]}
     bundle = {
@@ -103,7 +105,7 @@ def gather_day(
                 "bytes": row.bytes,
                 "sha256": row.sha256,
                 "keep_until_us": row.keep_until_us,
-                "state": _STATES[row.state],
+                "state": "altered" if str(row.key) in altered else _STATES[row.state],
             }
             for row in segments_in(connection, camera, stream, day, limit=_MOST)
         ],

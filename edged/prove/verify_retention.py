@@ -415,6 +415,7 @@ def _check_segments(
         elif entry.kind == "footage_found":
             missing.difference_update(entry.body["segments"])
     kept = {one["segment"] for one in about["files"] if one["state"] == "kept"}
+    altered = {one["segment"] for one in about["files"] if one["state"] == "altered"}
     for segment in segments:
         found = next((d / segment.path for d in files if (d / segment.path).is_file()), None)
         deletion = deletions.get(segment.id)
@@ -424,6 +425,8 @@ def _check_segments(
                 report.worsen("ALTERED", f"{segment.path}: not the file that was recorded")
         elif not files and segment.id in kept:
             continue  # the bundle says that it is there; only --files can tell
+        elif not files and segment.id in altered:
+            report.worsen("ALTERED", f"{segment.path}: read again by the recorder, and not what was recorded")
         elif deletion is not None:
             report.deleted += 1
             report.worsen("DELETED_AFTER_FLOOR")

@@ -17,7 +17,7 @@ from edged.base.errors import Fatal
 from edged.base.files import replace_file
 from edged.base.worker import Worker
 from edged.discover.found import Found
-from edged.report import api_cameras, api_explain, api_law, api_ledger, api_outages, api_plan, api_retention
+from edged.report import api_cameras, api_explain, api_law, api_ledger, api_outages, api_plan, api_retention, api_scrub
 from edged.report.metrics import CONTENT_TYPE, Metrics
 from edged.report.requests import answer_refusals
 from edged.report.rooms import Rooms
@@ -67,6 +67,7 @@ class Api:
         api_explain.add_routes(app, rooms)
         api_law.add_routes(app, rooms)
         api_plan.add_routes(app, rooms)
+        api_scrub.add_routes(app, rooms)
         runner = await self._runner(app)
         # The state folder's lock says that no other controller runs, so what lies there is a leftover.
         with contextlib.suppress(FileNotFoundError):

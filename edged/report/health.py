@@ -95,6 +95,7 @@ class Snapshot:
     retention_deleted_segments: int = 0  # since this controller started
     retention_deleted_bytes: int = 0
     hold_active: int = 0
+    footage_altered: int = 0  # segments that were read again and are not what was recorded
     event_loop_lag_us: int = 0
     mqtt_connected: bool = False
     mqtt_outbox_messages: int = 0
@@ -109,6 +110,7 @@ def problems(snapshot: Snapshot) -> list[str]:
         "disk_full": any(volume.cameras_stopped for volume in snapshot.volumes),
         "volume_offline": any(not volume.online for volume in snapshot.volumes),
         "disk_too_small": any(forecast.alarm for forecast in snapshot.forecasts),
+        "footage_altered": snapshot.footage_altered > 0,
         "index_full": snapshot.index_full,
         "ledger_behind": bool(snapshot.ledger.behind),
         "ledger_rewritten": snapshot.ledger.rewritten,
@@ -145,6 +147,7 @@ def health_document(snapshot: Snapshot) -> dict[str, object]:
         "ledger_rewritten": snapshot.ledger.rewritten,
         "retention_clock_trusted": snapshot.retention_clock_trusted,
         "hold_active": snapshot.hold_active,
+        "footage_altered": snapshot.footage_altered,
         "event_loop_lag_us": snapshot.event_loop_lag_us,
         "mqtt_connected": snapshot.mqtt_connected,
         "mqtt_outbox_messages": snapshot.mqtt_outbox_messages,

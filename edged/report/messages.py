@@ -149,6 +149,7 @@ FORMS: Mapping[str, Forms] = {
         "ledger_rewritten": _flag,
         "retention_clock_trusted": _flag,
         "hold_active": _whole,
+        "footage_altered": _whole,
         "event_loop_lag_us": _whole,
         "mqtt_connected": _flag,
         "mqtt_outbox_messages": _whole,

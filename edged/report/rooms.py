@@ -12,6 +12,7 @@ from edged.law.site import SiteLaw
 from edged.model import RecorderStatus
 from edged.outage.desk import OutageDesk
 from edged.prove.desk import ProofDesk
+from edged.prove.scrub import Scrub
 from edged.report.health import Snapshot
 from edged.retain.holds import Holds
 
@@ -37,6 +38,7 @@ class Rooms(Protocol):
     holds: Holds
     desk: OutageDesk
     proofs: ProofDesk
+    scrub: Scrub
 
     @property
     def roster(self) -> Roster: ...

@@ -16,6 +16,7 @@ from edged.model import SegmentSealed, StreamKind
 from edged.prove.verify_retention import parse_head
 from tests.archive_kit import sealed, up, write_journal
 from tests.box import Box, until
+from tests.proving import spoil
 
 CAMERA = """
 [discovery]
@@ -90,6 +91,15 @@ async def test_an_inspector_comes(box: Box, tmp_path: Path) -> None:
         for path in out.iterdir():
             assert "127.0.0.1" not in path.read_text(), "I9"
             assert "north gate" not in path.read_text(), "I9"
+
+        assert box.edged("archive", "scrub")["findings"] == []
+        assert box.edged("archive", "scrub", "--segment", segment)["found"] == {segment: "sound"}
+        spoil(box.volume / segment_path("cam-1", StreamKind.MAIN, facts[50].start_us, 900, 50), 3)
+        found = box.edged("archive", "scrub", "--camera", "cam-1", "--date", date, expect=(1,))["found"]
+        assert {what for name, what in found.items() if name != segment} == {"sound"}
+        assert found[segment] == "altered"
+        assert [one["segment"] for one in box.edged("archive", "scrub", expect=(1,))["findings"]] == [segment]
+        await until(lambda: "footage_altered" in box.edged("status", expect=(0, 1))["problems"], "the health says so")
 
         old = tmp_path / "old-head"
         old.write_text(box.edged("ledger", "head")["checkpoint"])
