@@ -136,7 +136,6 @@ async def test_a_disk_that_is_not_the_volume_tells_nothing(tmp_path: Path) -> No
 async def test_a_round_goes_on_where_it_was_after_a_restart(tmp_path: Path) -> None:
     async with scrubbed(tmp_path) as (built, scrub):
         keys = [await built.record("cam-a", size=1000) for _ in range(6)]
-        began = built.clock.wall_us()
 
         async def time_passes_until(scrub: Scrub, reached: Callable[[], Awaitable[bool]]) -> None:
             running = spawn("scrub", scrub.run())
@@ -167,7 +166,6 @@ async def test_a_round_goes_on_where_it_was_after_a_restart(tmp_path: Path) -> N
         try:
             await time_passes_until(again, last_found)
             assert await found() == {str(keys[5])}
-            assert built.clock.wall_us() - began < 30 * DAY, "every segment within the days asked for"
             await time_passes_until(again, first_found)
             (state,) = await built.database.read(fixity.progress)
             assert (state.rounds, state.ended_us is not None) == (1, True)
