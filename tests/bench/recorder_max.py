@@ -23,13 +23,12 @@ from tests.bench.contenders import Edged, Failed
 from tests.bench.figures import check_space, clear, figure, note
 from tests.bench.fleets import Scene
 from tests.bench.processes import busy_seconds, cpu_seconds, end_in_order, pss_bytes, thread_seconds
-from tests.bench.recorder import bytes_in, fresh
+from tests.bench.recorder import LUMP_SECONDS, bytes_in, fresh
 
 TARGET = 200
 TRIAL_SECONDS = 10.0
 WARM_UP_SECONDS = 6.0
 STEP = 8  # cameras; finer than the machine's own unrest
-LUMP_SECONDS = 2.5  # footage reaches the files in fragments of 2 s, so a share of it is known no better than this
 BUSY = 0.92  # of a core, for a thread; of all cores, for the machine
 
 
