@@ -27,7 +27,9 @@ from tests.sim_viewer import fresh_subnet
 pytestmark = pytest.mark.skipif(bool(missing()), reason=f"no file system to stall: {missing()}")
 SICK, WELL = "v1", "v2"
 FRAME_US = 40_000
-OPEN_US = 2 * SECOND  # what may be open when a volume fails: a fragment of a second, and as much as waits to be late
+OPEN_US = (
+    3 * SECOND
+)  # what may be open when a volume fails: fragments of a second, one or on a busy machine two of them
 GOP_US = SECOND  # until the next keyframe
 
 
@@ -192,8 +194,9 @@ async def test_i4_a_volume_that_refuses_costs_its_own_cameras_alone(site: Site, 
             status = await site.status(lambda status: not volume_of(status).ok)
             assert volume_of(status).reason
             assert volume_of(status, WELL).ok
-            # They go on on the other volume, in the sessions that they have.
-            await until(lambda: all(site.segments(WELL, camera.name) for camera in sick), 30)
+            # They go on on the other volume, in the sessions that they have, and for longer than the probation: a disk
+            # that still refuses can be opened and read all the while, and must not be believed for that.
+            await until(lambda: all(len(site.segments(WELL, camera.name)) >= 5 for camera in sick), 60)
             disk.tell("fail", errno=0)
             await site.status(all_committed, 30)
             await until_sealed(site, SICK, 4)

@@ -200,6 +200,21 @@ def test_i4_losses_behind_the_last_frame_are_said() -> None:
     assert recording.losses == [LossSaid(tape.end.end_us, START_US + 10 * SECOND, Cause.LOSS, 2, 0)]
 
 
+def test_i4_i7_a_loss_is_told_with_its_fragment_and_once_more_when_it_grows() -> None:
+    """A recorder that is killed has said what its open segment is short of; in the index it is one loss."""
+    clip = film()
+    recording = Recording(clip)
+    frames = without(show(clip, 160), {packets_before(clip, 30), packets_before(clip, 110)})
+    at_us = feed(recording, frames[:60])
+    (first,) = recording.losses
+    assert first.packets == 1
+    feed(recording, frames[60:], at_us)
+    (loss,) = recording.losses
+    assert (loss.start_us, loss.packets) == (first.start_us, 2)
+    assert loss.end_us > first.end_us
+    assert recording.tapes[0].end is None, "the segment is still open"
+
+
 @settings(max_examples=examples(60), deadline=None)
 @given(st.integers(0, 2**32), st.floats(0, 0.3), st.lists(st.integers(0, 399), max_size=6, unique=True))
 def test_i4_every_lost_packet_is_in_exactly_one_fact(seed: int, share: float, turns: list[int]) -> None:
