@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from simulators.camera import Camera, FaultError
-from simulators.clip import ClipError
+from simulators.film import ClipError
 from simulators.fleet import Fleet
 from simulators.mischief import Mischief
 from simulators.options import OptionError

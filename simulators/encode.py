@@ -6,25 +6,18 @@ The picture is a gradient that moves under noise, so that the encoder has enough
 import random
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 import av
 from av.video.frame import PictureType, VideoFrame
 
 from simulators import mjpeg
-
-if TYPE_CHECKING:
-    from simulators.clip import ClipSpec
+from simulators.film import ClipError, ClipSpec
 
 _MOST_PICTURES = 120  # different ones; a longer film shows them again
 _TOLERANCE = 0.05  # of the bit rate; the promise to users is 10 %
 _TRIES = 6
 _SAMPLE = 4  # pictures to measure by
 _JPEG_QUALITY = 3 * 118  # of FFmpeg's quantizer scale, 2 the best, in its own unit (FF_QP2LAMBDA)
-
-
-class ClipError(ValueError):
-    """The asked film cannot be made; the message says why and what to change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +28,7 @@ class Encoded:
     shows: int
 
 
-def encode_to_rate(spec: "ClipSpec") -> list[Encoded]:
+def encode_to_rate(spec: ClipSpec) -> list[Encoded]:
     """Encode, measure, correct the encoder's target, until the bit rate is met: rate control is coarse on two GOPs.
 
     Raises ClipError where it cannot be met within twice the tolerance.
@@ -59,7 +52,7 @@ def encode_to_rate(spec: "ClipSpec") -> list[Encoded]:
     return best
 
 
-def _cannot_be_met(spec: "ClipSpec", how: str) -> ClipError:
+def _cannot_be_met(spec: ClipSpec, how: str) -> ClipError:
     return ClipError(
         f"{spec.bitrate} bit/s cannot be met at {spec.width}x{spec.height}, {spec.fps} frames per second"
         f"{how}: choose another bit rate or size"
@@ -70,7 +63,7 @@ def _bits(units: list[Encoded]) -> int:
     return sum(len(unit.data) for unit in units) * 8
 
 
-def _encode(spec: "ClipSpec", pictures: list[VideoFrame], target: int) -> list[Encoded]:
+def _encode(spec: ClipSpec, pictures: list[VideoFrame], target: int) -> list[Encoded]:
     h265 = spec.codec == "h265"
     context = av.CodecContext.create("libx265" if h265 else "libx264", "w")
     context.width, context.height, context.pix_fmt = spec.width, spec.height, "yuv420p"
@@ -105,7 +98,7 @@ def _encode(spec: "ClipSpec", pictures: list[VideoFrame], target: int) -> list[E
     return [Encoded(bytes(packet), packet.pts or 0) for packet in packets]
 
 
-def _jpegs_to_rate(spec: "ClipSpec") -> list[Encoded]:
+def _jpegs_to_rate(spec: ClipSpec) -> list[Encoded]:
     """Every picture stands alone and costs what is in it: the rate is met by how many of its pixels are noise."""
     wanted = spec.bitrate / spec.fps / 8
     low, high = 0, spec.width * spec.height
@@ -123,7 +116,7 @@ def _jpegs_to_rate(spec: "ClipSpec") -> list[Encoded]:
     return [Encoded(jpeg, number) for number, jpeg in enumerate(jpegs)]
 
 
-def _jpegs(spec: "ClipSpec", noisy: int, count: int) -> list[bytes]:
+def _jpegs(spec: ClipSpec, noisy: int, count: int) -> list[bytes]:
     pictures = _jpeg_pictures(spec, noisy, min(count, _MOST_PICTURES))
     context = av.CodecContext.create("mjpeg", "w")
     context.width, context.height, context.pix_fmt = spec.width, spec.height, "yuvj420p"
@@ -141,7 +134,7 @@ def _jpegs(spec: "ClipSpec", noisy: int, count: int) -> list[bytes]:
     return [bytes(packet) for packet in packets]
 
 
-def _jpeg_pictures(spec: "ClipSpec", noisy: int, count: int) -> list[VideoFrame]:
+def _jpeg_pictures(spec: ClipSpec, noisy: int, count: int) -> list[VideoFrame]:
     """Grey stripes that wander, the last pixels noise, and on top the black field the mark is painted on."""
     draw = random.Random(f"{spec.width}x{spec.height}")
     field = mjpeg.first_lines(spec.width)
@@ -160,7 +153,7 @@ def _jpeg_pictures(spec: "ClipSpec", noisy: int, count: int) -> list[VideoFrame]
     return pictures
 
 
-def _make_pictures(spec: "ClipSpec") -> list[VideoFrame]:
+def _make_pictures(spec: ClipSpec) -> list[VideoFrame]:
     """The raw pictures: a diagonal gradient sliding to the left, its lower bits replaced by fresh noise."""
     draw = random.Random(f"{spec.width}x{spec.height}")
     pictures = []

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
-from simulators.clip import ClipSpec
+from simulators.film import ClipSpec
 from simulators.rtsp_paths import STREAMS
 from simulators.soap import SCHEMA, SoapFault, reply, split_tag
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from simulators.auth import AUTH_SCHEMES
-from simulators.clip import ClipSpec
+from simulators.film import ClipSpec
 from simulators.mischief import QUIRKS
 from simulators.onvif_server import AUTH_KINDS
 from simulators.sound import SOUNDS

@@ -7,8 +7,8 @@ import signal
 import sys
 
 from simulators.auth import AUTH_SCHEMES
-from simulators.clip import CODECS, ClipError
 from simulators.control import control_channel
+from simulators.film import CODECS, ClipError
 from simulators.fleet import Fleet
 from simulators.mischief import QUIRKS
 from simulators.onvif_server import AUTH_KINDS

@@ -17,7 +17,8 @@ from edged.record.sdp import AudioTrack, Codec, VideoTrack
 from edged.record.segmenter import Lengths, Segmenter
 from edged.record.sink import SegmentEnd, SegmentStart
 from edged.record.tracks import audio_format, video_receiver
-from simulators.clip import Clip, ClipSpec, make_clip
+from simulators.clip import Clip, make_clip
+from simulators.film import ClipSpec
 from simulators.packets import Mark, render
 
 TYPE = 96

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from simulators.auth import Account, DigestGate, Verdict
-from simulators.clip import Clip, ClipSpec, make_clip
+from simulators.clip import Clip, make_clip
+from simulators.film import ClipSpec
 from simulators.packets import Mark, render
 from simulators.rtsp_message import Parser, Request
 

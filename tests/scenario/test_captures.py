@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from simulators.clip import Clip, ClipSpec, make_clip
+from simulators.clip import Clip, make_clip
+from simulators.film import ClipSpec
 from simulators.judge import check_gapless, read_frames
 from simulators.rtsp_message import Request
 from tests.film_proof import prove_all

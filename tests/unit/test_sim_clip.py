@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from simulators.auth import Account, DigestGate, TokenGate, UsernameToken, Verdict
-from simulators.clip import ClipError, ClipSpec, make_clip
+from simulators.clip import make_clip
 from simulators.feed import Feed
+from simulators.film import ClipError, ClipSpec
 from simulators.packets import Mark, build_template, read_mark, render, without_packets
 from simulators.rtsp_message import Parser, RtspSyntaxError, choose_channels
 from tests.sim_viewer import nals_of

@@ -11,8 +11,9 @@ import av
 import pytest
 from av.packet import Packet
 
-from simulators.clip import ClipSpec, make_clip
+from simulators.clip import make_clip
 from simulators.feed import Feed
+from simulators.film import ClipSpec
 from simulators.judge import Frame, JudgeError, check_gapless, decode_all, read_frames
 from simulators.packets import render, without_packets
 from tests.sim_viewer import nals_of

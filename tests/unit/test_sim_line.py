@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from simulators.clip import ClipSpec, make_clip
+from simulators.clip import make_clip
 from simulators.control import inflict
 from simulators.feed import Feed
+from simulators.film import ClipSpec
 from simulators.fleet import Fleet
 from simulators.line import Line, TrackRecord
 from simulators.mischief import FaultError, Mischief

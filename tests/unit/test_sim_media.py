@@ -10,8 +10,9 @@ import pytest
 from av.packet import Packet
 
 from simulators import h265, metadata, mjpeg
-from simulators.clip import ClipError, ClipSpec, make_clip, other_size
+from simulators.clip import make_clip, other_size
 from simulators.feed import Feed
+from simulators.film import ClipError, ClipSpec
 from simulators.packets import Burst, Mark, render
 from simulators.sound import find_g711_marks, make_sound, read_aac_mark
 
