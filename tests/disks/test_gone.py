@@ -28,7 +28,7 @@ async def recording(folder: Path) -> AsyncIterator[tuple[DiskBox, Fleet]]:
         with DiskBox(folder, places, more_volumes={"v2": folder / "v2"}) as box:
             box.start()
             await until(lambda: box.recorded() == names_of(fleet), "all cameras are recorded")
-            box.hold(first.name)
+            await box.hold(first.name)
             await until(lambda: len(box.held_files()) >= 1, "what is held has its second name")
             await until(lambda: {one.camera for one in box.sealed()} >= {first.name, second.name}, "and all is sealed")
             yield box, fleet

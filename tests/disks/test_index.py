@@ -80,8 +80,7 @@ async def test_i3_i7_a_write_that_finds_no_room_is_as_if_it_had_never_been(small
 
 async def test_i6_i7_a_full_disk_of_the_index_costs_no_frame_and_no_restart(small: LoopDisk, tmp_path: Path) -> None:
     async with Fleet(cameras=2, gop=25, bitrate="256k", onvif=False, subnet=fresh_subnet()) as fleet:
-        hold = ["holds", "place", fleet.cameras[0].name, "--from", "2020-01-01T00:00:00Z"]
-        hold += ["--case", "case-1", "--authority", "authority-1", "--document", "letter-1"]
+        held = fleet.cameras[0].name
         with DiskBox(tmp_path, [(camera, "v1", 5) for camera in fleet.cameras]) as box:
             box.start()
             await until(lambda: box.recorded() == names_of(fleet), "all cameras are recorded")
@@ -89,17 +88,17 @@ async def test_i6_i7_a_full_disk_of_the_index_costs_no_frame_and_no_restart(smal
             small.fill()
             await until(lambda: "index_full" in box.health()["problems"], "it is said")
             assert box.metric("edged_index_full") == 1
-            box.edged(*hold, expect=(4,))  # placed as a whole or not at all
+            await box.hold(held, expect=(4,))  # placed as a whole or not at all
             sealed = len(box.sealed())
             await until(lambda: len(box.sealed()) >= sealed + 4, "recording goes on meanwhile")
-            assert box.recorded() == names_of(fleet)
+            await until(lambda: box.recorded() == names_of(fleet), "of all cameras")
             small.free_up()
             await until(lambda: "index_full" not in box.health()["problems"], "there is room again")
             assert box.controller is not None
             assert box.controller.poll() is None, "the controller went on by itself"
-            assert box.edged("holds")["holds"] == []
-            box.edged(*hold)
-            assert len(box.edged("holds")["holds"]) == 1
+            assert box.ask("/v1/holds")["holds"] == []
+            await box.hold(held)
+            assert len(box.ask("/v1/holds")["holds"]) == 1
             for camera in fleet.cameras:
                 assert box.gaps(camera.name) == []
             assert box.end() == 0
