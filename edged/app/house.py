@@ -92,7 +92,7 @@ async def built(
     database = Database(config.recorder.state_dir / "index.sqlite3")
     try:
         ledger = await begin_ledger(database, config, clock.wall_us())
-        volumes = await database.write(_open, config, clock.wall_us())
+        volumes = await database.write(_open, config, clock.wall_us(), database.guards_put_back)
         for volume in volumes:
             if volume.fenced:
                 log.error("volume %s is not used: %s", volume.id, volume.fenced)
@@ -107,8 +107,10 @@ async def built(
         database.close()
 
 
-def _open(connection: sqlite3.Connection, config: Config, now_us: int) -> list[Volume]:
+def _open(connection: sqlite3.Connection, config: Config, now_us: int, put_back: list[str]) -> list[Volume]:
     append(connection, now_us, LedgerKind.DAEMON_START, {"version": __version__})
+    if put_back:
+        append(connection, now_us, LedgerKind.GUARDS_PUT_BACK, {"guards": put_back})
     record_settings(connection, config, now_us)
     outbox.switch(connection, config.mqtt is not None)
     volumes = open_volumes(connection, [(volume.id, volume.path) for volume in config.volume], now_us)

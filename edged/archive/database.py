@@ -4,12 +4,14 @@ Why one: SQLite 3.7.0 to 3.51.2 can corrupt a WAL database when two connections 
 instant. Readers inside the controller use the same thread; nobody else opens the file while the controller runs.
 """
 
+import logging
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
+from edged.archive.guards import TablesDiffer, put_back_guards
 from edged.archive.schema import STEPS
 from edged.base.errors import Fatal, TryAgain
 from edged.base.worker import Worker
@@ -19,6 +21,9 @@ T = TypeVar("T")
 
 APPLICATION_ID = 0x65646764  # "edgd"
 
+log = logging.getLogger(__name__)
+
+_REBUILD = "edged archive rebuild makes a new one from the volumes and keeps this one beside it"
 _CANNOT_REACH = "check that no other edged runs, that state_dir exists and may be written, and that its disk has room"
 
 
@@ -47,10 +52,11 @@ _FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}
 _LOST = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}  # primary codes
 
 
-def open_database(path: Path) -> sqlite3.Connection:
+def open_database(path: Path, put_back: list[str] | None = None) -> sqlite3.Connection:
     """Open or create the index at `path` and bring its schema up to date, each step in one transaction.
 
-    Raises BadDatabase where the file is not edged's, is damaged, or was written by a newer edged.
+    `put_back` receives the names of guards that were not as they must be (see archive.guards). Raises BadDatabase where
+    the file is not edged's, is damaged, was written by a newer edged, or has other tables.
     """
     try:
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -78,6 +84,14 @@ def open_database(path: Path) -> sqlite3.Connection:
             connection.executescript(
                 f"BEGIN IMMEDIATE; PRAGMA application_id={APPLICATION_ID};{step}; PRAGMA user_version={number}; COMMIT;"
             )
+        changed = put_back_guards(connection, STEPS)
+        if changed:
+            log.critical("guards of %s were dropped or changed and are put back: %s", path.name, ", ".join(changed))
+        if put_back is not None:
+            put_back += changed
+    except TablesDiffer as error:
+        connection.close()
+        raise BadDatabase(f"{path.name} has another {error} than this edged makes", hint=_REBUILD) from error
     except sqlite3.OperationalError as error:
         # Locked, no space, no permission: the file may be sound, so nobody is told to move it away.
         connection.close()
@@ -86,7 +100,7 @@ def open_database(path: Path) -> sqlite3.Connection:
         connection.close()
         raise BadDatabase(
             f"{path.name} cannot be opened as a database ({error})",
-            hint="edged archive rebuild makes a new one from the volumes and keeps this one beside it",
+            hint=_REBUILD,
         ) from error
     except BaseException:
         connection.close()
@@ -98,7 +112,8 @@ class Database:
     """Hands the connection to one call at a time. `write` is one transaction; `read` sees a stable state."""
 
     def __init__(self, path: Path) -> None:
-        self._connection = open_database(path)
+        self.guards_put_back: list[str] = []  # at this start; for the ledger
+        self._connection = open_database(path, self.guards_put_back)
         self._worker = Worker("index")
         self.full = False  # the last write found no room
 

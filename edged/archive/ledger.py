@@ -52,6 +52,7 @@ class LedgerKind(StrEnum):
     OUTAGE_CLOSED = "outage_closed"
     LEDGER_RESTORED = "ledger_restored"
     ARCHIVE_REBUILT = "archive_rebuilt"
+    GUARDS_PUT_BACK = "guards_put_back"
     MIRROR_REPLACED = "mirror_replaced"
     PROOF_MADE = "proof_made"
 
