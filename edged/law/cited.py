@@ -27,6 +27,11 @@ def cite(packs: Packs, rules: Iterable[str]) -> tuple[Cited, ...]:
     return tuple(_cited(packs, rule) for rule in dict.fromkeys(rules))
 
 
+def names(packs: Packs) -> dict[str, str]:
+    """What every rule's id stands for: each entry's of every pack, edged's own and the operator's."""
+    return {entry.id: entry.citation for pack in packs.jurisdictions() for entry in packs.entries(pack)} | _OWN
+
+
 def _cited(packs: Packs, rule: str) -> Cited:
     entry = packs.find(rule)
     if entry is not None:

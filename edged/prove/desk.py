@@ -16,6 +16,7 @@ from edged.archive.segments import SegmentKey
 from edged.archive.volumes import Volume
 from edged.base.clock import Clock
 from edged.base.errors import Refused
+from edged.law.cited import names
 from edged.law.site import SiteLaw
 from edged.model import StreamKind
 from edged.prove.audit import Audit, audit_ledger
@@ -152,7 +153,7 @@ class ProofDesk:
         return {**files, "key.pem": self.key.pem, SCRIPT: script}
 
     def _rules(self) -> Mapping[str, str]:
-        return {entry.id: entry.citation for entry in self._law.packs.entries(self._law.jurisdiction)}
+        return names(self._law.packs)
 
     def _own(self, note: str) -> Head:
         try:
