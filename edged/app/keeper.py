@@ -95,7 +95,7 @@ class Keeper:
         await self._refresh()
         return removed
 
-    async def settle_space(self, volume: str, stopped: Mapping[str, int], room: Room) -> None:
+    async def settle_space(self, volume: str, stopped: Mapping[str, int], room: Room | None) -> None:
         """Have exactly the cameras of `stopped` (bytes a second by id) stopped on a full `volume`, and no other."""
         self.stops = await self._database.write(settle, volume, stopped, room, self._clock.wall_us())
         await self._refresh()
@@ -112,7 +112,7 @@ class Keeper:
 
     def stopped_on(self, volume: str) -> int:
         """How many cameras are not recorded because `volume` is full."""
-        return sum(stop.volume == volume for stop in self.stops.values())
+        return sum(self.stops[camera].volume == volume for camera in self._stopped())
 
     def known(self) -> Iterable[Known]:
         """The roster as discovery compares it."""
@@ -139,6 +139,15 @@ class Keeper:
     def priority_of(self, camera: str) -> int:
         """1 to 9; where a volume is full the lowest stops first."""
         return self._configured.get(camera, CameraConfig(id=camera)).priority
+
+    def _stopped(self) -> set[str]:
+        """The cameras of `stops` that are still on the volume they were stopped for."""
+        ids = {volume.no: volume.id for volume in self._volumes if not volume.fenced}
+        return {
+            camera.id
+            for camera in self.cameras
+            if camera.id in self.stops and camera.volume and ids.get(camera.volume) == self.stops[camera.id].volume
+        }
 
     def _login(self, camera: str) -> LoginConfig | None:
         configured = self._configured.get(camera)
@@ -230,7 +239,7 @@ class Keeper:
 
     def _write_assignments(self) -> None:
         recorder = self._config.recorder
-        wanted = assigning.assignments(self._config, self.cameras, self._volumes, self._login, self.stops)
+        wanted = assigning.assignments(self._config, self.cameras, self._volumes, self._login, self._stopped())
         for process in process_ids(recorder.id, MOST):
             path = assignment_path(recorder.state_dir, process)
             assignment = wanted.get(process)

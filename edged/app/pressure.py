@@ -64,6 +64,8 @@ class Pressure:
     async def look(self) -> None:
         """Judge every volume once, by what was last seen of it. Raises IndexFull, AssignmentUnwritten."""
         await self._keeper.mend()
+        for volume in {stop.volume for stop in self._keeper.stops.values()} - self._nos.keys():
+            await self._keeper.settle_space(volume, {}, None)  # not used any more: its cameras are on others
         rooms = {space.volume: room for space in self._spaces() if (room := self._room(space)) is not None}
         online = {space.volume for space in self._spaces() if space.online}
         for volume, room in rooms.items():

@@ -33,9 +33,10 @@ def space_stops(connection: sqlite3.Connection) -> dict[str, SpaceStop]:
 
 
 def settle(
-    connection: sqlite3.Connection, volume: str, stopped: Mapping[str, int], room: Room, now_us: int
+    connection: sqlite3.Connection, volume: str, stopped: Mapping[str, int], room: Room | None, now_us: int
 ) -> dict[str, SpaceStop]:
-    """Have exactly the cameras of `stopped` stopped for `volume` (camera id -> bytes a second), because of `room`.
+    """Have exactly the cameras of `stopped` stopped for `volume` (camera id -> bytes a second), because of `room`; None
+    where the volume is not used any more.
 
     Returns every camera that is stopped now, those of other volumes included.
     """
@@ -55,11 +56,8 @@ def settle(
     return space_stops(connection)
 
 
-def _entry(camera: str, volume: str, room: Room) -> dict[str, object]:
-    return {
-        "camera": camera,
-        "volume": volume,
-        "because": "space",
-        "free_bytes": room.free_bytes,
-        "reserve_bytes": room.reserve,
-    }
+def _entry(camera: str, volume: str, room: Room | None) -> dict[str, object]:
+    entry: dict[str, object] = {"camera": camera, "volume": volume, "because": "space"}
+    if room is not None:
+        entry |= {"free_bytes": room.free_bytes, "reserve_bytes": room.reserve}
+    return entry

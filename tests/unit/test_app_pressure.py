@@ -1,7 +1,7 @@
 """A full disk acted upon: who is stopped stands in index, ledger and assignment, and what fails is tried again."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -26,6 +26,7 @@ class Site:
 
     box: House
     keeper: Keeper
+    config: Config
     pressure: Pressure = field(init=False)
     free: dict[str, int | None] = field(default_factory=lambda: {"disk-0": SIZE, "disk-1": 0})
     hurried: int = 0
@@ -76,7 +77,7 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
         volumes = [swept.volume for swept in box.volumes]
         keeper = Keeper(config, box.database, box.clock, volumes, box.stamper.know, lambda camera, offset: None)
         await keeper.begin()
-        site = Site(box, keeper)
+        site = Site(box, keeper, config)
         site.pressure = Pressure(
             box.clock,
             config.volume,
@@ -134,6 +135,29 @@ async def test_nobody_stops_while_another_volume_has_its_reserve_whole(site: Sit
     await site.pressure.look()
     assert site.told() == {"gate": ("disk-0", False), "roof": ("disk-1", False)}
     assert not site.keeper.stops
+    assert await site.entries() == [(LedgerKind.CAMERA_STOPPED, "roof"), (LedgerKind.CAMERA_RESUMED, "roof")]
+
+
+async def test_a_camera_stopped_for_a_disk_that_is_not_there_any_more_is_recorded_elsewhere(site: Site) -> None:
+    """At the next start the full disk is missing: what was said about it does not hold for another."""
+    await stop_roof(site)
+    gone, there = [swept.volume for swept in site.box.volumes]
+    keeper = Keeper(
+        site.config,
+        site.box.database,
+        site.box.clock,
+        [replace(gone, fenced="not mounted"), there],
+        site.box.stamper.know,
+        lambda camera, offset: None,
+    )
+    await keeper.begin()
+    assert site.told() == {"gate": ("disk-1", False), "roof": ("disk-1", False)}
+    assert keeper.stopped_on("disk-0") == 0
+    pressure = Pressure(
+        site.box.clock, site.config.volume, {there.id: there.no}, keeper, spaces=list, rates=dict, hurry=site.hurry
+    )
+    await pressure.look()
+    assert not keeper.stops
     assert await site.entries() == [(LedgerKind.CAMERA_STOPPED, "roof"), (LedgerKind.CAMERA_RESUMED, "roof")]
 
 
