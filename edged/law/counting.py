@@ -45,13 +45,6 @@ def free_from_us(last_day: dt.date, days: int, tz: zoneinfo.ZoneInfo) -> int:
     return max(_us(midnight.replace(fold=fold)) for fold in (0, 1))
 
 
-def erase_due_us(end_us: int, days: int, grace_days: int, tz: zoneinfo.ZoneInfo) -> int:
-    """When a duty to delete after `days` civil days is carried out: `grace_days` (>= 0) further civil days later."""
-    if grace_days < 0:
-        raise ValueError(f"a grace is not negative, not {grace_days}")
-    return keep_until_us(end_us, days + grace_days, tz)
-
-
 def counted_end_us(end_us: int, now_us: int, retention_us: int | None, recorded_us: int | None = None) -> int:
     """From which instant the floor of a segment labelled `end_us` is counted when it enters the index at `now_us`.
 

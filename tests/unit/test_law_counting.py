@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edged.base.clock import DAY, HOUR, SECOND
-from edged.law.counting import counted_end_us, erase_due_us, keep_until_us, local_date
+from edged.law.counting import counted_end_us, keep_until_us, local_date
 from tests.deep import DEEP, examples
 
 SHANGHAI = zoneinfo.ZoneInfo("Asia/Shanghai")
@@ -76,27 +76,10 @@ def test_a_floor_is_never_short_and_never_two_days_long(end_us: int, days: int, 
     assert until <= end_us + (days + 2) * DAY + HOUR
 
 
-@settings(derandomize=not DEEP, deadline=None)
-@given(st.integers(0, 4_000_000_000 * SECOND), st.integers(1, 400), st.integers(0, 400), st.sampled_from(ZONES))
-def test_a_deletion_is_never_due_before_the_floor_has_passed(
-    end_us: int, days: int, grace: int, zone: zoneinfo.ZoneInfo
-) -> None:
-    assert erase_due_us(end_us, days, grace, zone) >= keep_until_us(end_us, days, zone)
-
-
-def test_grace_counts_civil_days_too() -> None:
-    assert erase_due_us(local(2026, 11, 1, 8), 30, 3, SHANGHAI) == local(2026, 12, 5)
-
-
 @pytest.mark.parametrize("days", [0, -1])
 def test_a_floor_without_a_day_is_refused(days: int) -> None:
     with pytest.raises(ValueError, match="at least one day"):
         keep_until_us(0, days, SHANGHAI)
-
-
-def test_a_negative_grace_is_refused() -> None:
-    with pytest.raises(ValueError, match="not negative"):
-        erase_due_us(0, 30, -1, SHANGHAI)
 
 
 def test_i1_a_label_that_cannot_be_true_is_counted_from_the_later_clock() -> None:

@@ -4,12 +4,15 @@ import datetime as dt
 import zoneinfo
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from edged.base.clock import DAY, HOUR, SECOND
 from edged.law.counting import keep_until_us
 from edged.law.packs import load_packs, shipped_packs
 from edged.law.site import SiteLaw
 from edged.model import Floor, Situation
+from tests.deep import DEEP
 from tests.lawbook import entry, with_entries
 
 SHANGHAI = zoneinfo.ZoneInfo("Asia/Shanghai")
@@ -25,6 +28,23 @@ def jilin() -> SiteLaw:
 
 
 ENDS = local(2026, 11, 1, 8)
+ZONES = ("Asia/Shanghai", "Europe/Berlin", "America/Havana", "Asia/Kathmandu", "Pacific/Apia")
+ELSEWHERE = [SiteLaw(load_packs(shipped_packs()), "jilin", name, 3) for name in ZONES]
+
+
+@settings(derandomize=not DEEP, deadline=None)
+@given(st.integers(2_000_000_000, 2_030_000_000), st.integers(-90, 90), st.sampled_from(ELSEWHERE))
+def test_answers_kept_by_the_minute_and_the_day_are_those_of_counting(second: int, near: int, law: SiteLaw) -> None:
+    """I1: one law asked again and again, as by intake, around the midnights where a wrong answer would show."""
+    midnight = dt.datetime.combine(dt.datetime.fromtimestamp(second, law.tz).date(), dt.time(), law.tz)
+    for end_us in (second * SECOND, (round(midnight.timestamp()) + near) * SECOND + 7):
+        floor, keep_until = law.stamp(Situation("listed"), end_us, end_us, None)
+        assert keep_until == keep_until_us(end_us, floor.days, law.tz)
+        due = law.erase_due(
+            Situation("listed"), end_us=end_us, keep_until=keep_until, floor_days=floor.days, at_us=end_us
+        )
+        assert due is not None
+        assert due[0] == max(keep_until_us(end_us, floor.days + 3, law.tz), keep_until + 3 * DAY)
 
 
 def test_a_segment_is_stamped_with_its_floor_and_its_date(jilin: SiteLaw) -> None:
