@@ -4,16 +4,19 @@ python -m tests.cuts [ACT ...] [--most N] [--seed N] [--quiet]
 """
 
 import argparse
+import itertools
 import logging
 import os
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.cuts.acts import ACTS
-from tests.cuts.campaign import Campaign, chosen
+from tests.cuts.campaign import Campaign, Cut, chosen
 from tests.cuts.reins import missing
+from tests.powercut.powered import missing as powercut_missing
 
 
 def main() -> int:
@@ -21,34 +24,44 @@ def main() -> int:
     parser.add_argument("acts", nargs="*", metavar="ACT", help=f"one of: {', '.join(ACTS)}; default all")
     parser.add_argument("--most", type=int, default=10**6, help="at most so many cuts of each act (default: every one)")
     parser.add_argument("--seed", type=int, default=1, help="which cuts are chosen where not all are made")
+    parser.add_argument("--power", action="store_true", help="cut the power instead: what is not synced is forgotten")
     parser.add_argument("--quiet", action="store_true", help="say only what is wrong")
     options = parser.parse_args()
     unknown = set(options.acts) - set(ACTS)
     if unknown:
         parser.error(f"no such act: {', '.join(sorted(unknown))}")
-    if why := missing():
+    if why := powercut_missing() if options.power else missing():
         print(f"nothing can be cut here: {why}")
         return 2
     logging.disable(logging.CRITICAL)  # what a start says of the mess it finds
     wrong = 0
-    for name in options.acts or ACTS:
+    for name in options.acts or [name for name, act in ACTS.items() if act.durable or not options.power]:
         with tempfile.TemporaryDirectory() as folder:
-            wrong += cut(name, Path(os.path.realpath(folder)), options.most, options.seed, options.quiet)
+            wrong += cut(name, Path(os.path.realpath(folder)), options)
     return 1 if wrong else 0
 
 
-def cut(name: str, folder: Path, most: int, seed: int, quiet: bool) -> int:
+def cut(name: str, folder: Path, options: argparse.Namespace) -> int:
     """Cut one act; returns how many cuts ended badly."""
     began = time.monotonic()
+    cuts: Iterator[Cut]
     campaign = Campaign(name, folder)
     faults = campaign.begin()
     for fault in faults:
         print(f"{name}: {fault}")
     done = bad = 0
-    for each in campaign.cuts(chosen(campaign.steps, most, seed)):
+    if options.power:
+        half = options.most // 2
+        cuts = itertools.chain(
+            campaign.power_cuts(options.most - half, options.seed, half_written=False),
+            campaign.power_cuts(half, options.seed, half_written=True),
+        )
+    else:
+        cuts = campaign.cuts(chosen(campaign.steps, options.most, options.seed))
+    for each in cuts:
         done += 1
         bad += bool(each.wrong)
-        if each.wrong or not quiet:
+        if each.wrong or not options.quiet:
             print(f"{name}: {each}", flush=True)
     spent = time.monotonic() - began
     print(f"{name}: {len(campaign.steps)} steps, {done} cuts, {bad} wrong, {spent:.0f} s", flush=True)

@@ -89,9 +89,9 @@ class RestingClock(ManualClock):
 class CutBox:
     """The box below `root`, which is all that a cut leaves; its sockets and its configuration lie beside."""
 
-    def __init__(self, folder: Path, root: Path | None = None) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.root = root or folder / "box"
+        self.root = folder / "box"
         self.state = self.root / "state"
         self.volume = self.root / "v1"
         self.run_dir = folder / "run"
@@ -179,10 +179,17 @@ class CutBox:
         """Keep a copy of the box under `name`; hard links and times are kept."""
         subprocess.run(["cp", "-a", self.root, self.folder / name], check=True)
 
-    def put_back(self, name: str) -> None:
-        """Have the box as it was kept under `name`."""
-        shutil.rmtree(self.root, ignore_errors=True)
-        subprocess.run(["cp", "-a", self.folder / name, self.root], check=True)
+    def put_back(self, copy: Path) -> None:
+        """Have the box as it is in `copy`."""
+        self.take_away()
+        subprocess.run(["cp", "-a", copy, self.root], check=True)
+
+    def take_away(self) -> None:
+        """Leave nothing of the box; a link to another disk is let go of."""
+        if self.root.is_symlink():
+            self.root.unlink()
+        else:
+            shutil.rmtree(self.root)
 
 
 def footage(camera: str, start_us: int) -> bytes:
@@ -230,9 +237,10 @@ class Act:
     """What is cut. `prepare` runs uncut; the start after the cut is at `start_us`.
 
     `perform` says each thing it has promised. What it says nothing of, edged does by itself: there the next start comes
-    to the same end, wherever the act was cut.
+    to the same end, wherever the act was cut. `durable`: what it promises outlives a power cut.
     """
 
     prepare: Callable[[CutBox], Coroutine[Any, Any, None]]
     perform: Callable[[CutBox, Tells], Coroutine[Any, Any, None]]
     start_us: int = START_US
+    durable: bool = True

@@ -1,9 +1,11 @@
 """Cuts one act at many of its steps, and compares what the next start makes of each with what it should be."""
 
 import asyncio
+import hashlib
 import itertools
 import multiprocessing
 import random
+import subprocess
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +14,10 @@ from typing import Any, TypeVar
 from edged.base.clock import MINUTE
 from tests.cuts import picture
 from tests.cuts.acts import ACTS
-from tests.cuts.box import Act, CutBox
+from tests.cuts.box import Act, CutBox, Tells
 from tests.cuts.picture import Picture
 from tests.cuts.reins import Ride, Step, ride
+from tests.powercut.powered import PoweredDisk
 
 T = TypeVar("T")
 
@@ -65,9 +68,29 @@ class Campaign:
                 faults += self._judge(end, len(done.words))
                 yield Cut(number, done.steps[-1], tuple(done.words), tuple(faults))
 
+    def power_cuts(self, most: int, seed: int, *, half_written: bool) -> Iterator[Cut]:
+        """Cut the power after at most `most` steps of one run, on a disk that forgets what was not synced.
+
+        Where it was `half_written` part of that survives. What several steps leave alike is looked at once.
+        """
+        box, folder = self._box, self._box.folder / f"powered-{half_written}"
+        disk = PoweredDisk(folder)
+        subprocess.run(["cp", "-a", box.folder / "prepared", disk.backing / "box"], check=True)
+        box.take_away()
+        with disk:
+            box.root.symlink_to(disk.path / "box")
+            told = _photographed(lambda cue: self.act.perform(box, cue), disk, folder / "album", half_written, seed)
+        steps = _unlike(folder / "album")
+        for step in sorted(random.Random(seed).sample(steps, min(most, len(steps)))):
+            words = tuple(word for word, at in told if at <= step)
+            box.put_back(folder / "album" / str(step) / "box")
+            end, faults = self._start()
+            before = Step("power", "half written" if half_written else "nothing unsynced left")
+            yield Cut(step, before, words, tuple(faults + self._judge(end, len(words))))
+
     def _perform(self, *, kill_before: int | None = None, leave_after: int | None = None) -> Ride:
         box, act = self._box, self.act
-        box.put_back("prepared")
+        box.put_back(box.folder / "prepared")
         return ride(
             lambda cue: asyncio.run(act.perform(box, cue)), box.root, kill_before=kill_before, leave_after=leave_after
         )
@@ -100,6 +123,45 @@ def chosen(steps: Sequence[Step], most: int, seed: int) -> list[int]:
     if len(telling) > most:
         return sorted(draw.sample(telling, most))
     return sorted(telling + draw.sample(others, min(len(others), most - len(telling))))
+
+
+def _photographed(
+    act: Callable[[Tells], Coroutine[Any, Any, None]], disk: PoweredDisk, album: Path, half_written: bool, seed: int
+) -> list[tuple[str, int]]:
+    """Perform the act before the camera; what it promised, and how many steps had been done then."""
+
+    class Cue:
+        def __init__(self) -> None:
+            self.words: list[tuple[str, int]] = []
+
+        def begin(self) -> None:
+            disk.photograph(album, seed if half_written else None)
+
+        def told(self, word: str) -> None:
+            self.words.append((word, disk.steps()))
+
+    async def perform() -> list[tuple[str, int]]:
+        cue = Cue()
+        await act(cue)
+        return cue.words
+
+    return _apart(perform)
+
+
+def _unlike(album: Path) -> list[int]:
+    """The photographs that do not show the same as the one before."""
+    found: list[int] = []
+    before = ""
+    for step in sorted(int(one.name) for one in album.iterdir()):
+        seen: dict[int, str] = {}
+        looks = ""
+        for path in sorted((album / str(step)).rglob("*")):
+            content = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+            looks += f"{path} {content} {seen.setdefault(path.stat().st_ino, str(path))}\n".replace(f"/{step}/", "/")
+        if looks != before:
+            found.append(step)
+        before = looks
+    return found
 
 
 def _apart(work: Callable[[], Coroutine[Any, Any, T]]) -> T:

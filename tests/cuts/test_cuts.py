@@ -1,4 +1,4 @@
-"""I1–I3, I7: SIGKILL between any two system calls of an act; the next start comes to one of the ends it may have.
+"""I1–I3, I7: SIGKILL, or no power, between any two steps of an act; the next start comes to an end it may have.
 
 Some of the cuts of each act here, chosen by EDGED_CUT_SEED; every one where EDGED_DEEP is set. `python -m tests.cuts`
 is the same by hand.
@@ -14,21 +14,43 @@ import pytest
 from tests.cuts.acts import ACTS
 from tests.cuts.campaign import chosen
 from tests.cuts.reins import Step, missing
+from tests.powercut import powered as powercut
 
 DEEP = bool(os.environ.get("EDGED_DEEP"))
-MOST = 10**6 if DEEP else 6
 SEED = os.environ.get("EDGED_CUT_SEED", "1")
+# What may be half written when the power goes, and matters most: evidence, deletions and the ledger.
+POWERED = [name for name in ACTS if DEEP or name in ("place a hold", "release a hold", "sweep", "log, sign and copy")]
 
 
-@pytest.mark.skipif(bool(missing()), reason=f"nothing can be cut: {missing()}")
-@pytest.mark.parametrize("act", ACTS)
-def test_i7_cut_anywhere_the_next_start_puts_it_right(act: str, root: Path) -> None:
-    command = [sys.executable, "-m", "tests.cuts", act, "--most", str(MOST), "--seed", SEED]
+def cut(root: Path, act: str, most: int, *options: str) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "tests.cuts",
+        act,
+        "--most",
+        str(10**6 if DEEP else most),
+        "--seed",
+        SEED,
+        *options,
+    ]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
     cuts = [line for line in done.stdout.splitlines() if line.endswith(": well")]
     assert len(cuts) >= 4, "the act has steps, and was cut at them"
+
+
+@pytest.mark.skipif(bool(missing()), reason=f"nothing can be cut: {missing()}")
+@pytest.mark.parametrize("act", ACTS)
+def test_i7_killed_anywhere_the_next_start_puts_it_right(act: str, root: Path) -> None:
+    cut(root, act, 6)
+
+
+@pytest.mark.skipif(bool(powercut.missing()), reason=f"no file system to cut the power of: {powercut.missing()}")
+@pytest.mark.parametrize("act", [name for name in POWERED if ACTS[name].durable])
+def test_i7_without_power_anywhere_the_next_start_puts_it_right(act: str, root: Path) -> None:
+    cut(root, act, 6, "--power")
 
 
 def test_the_first_and_last_of_a_row_of_writes_are_chosen_before_the_others() -> None:

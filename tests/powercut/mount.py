@@ -13,6 +13,9 @@ SOCKET takes one JSON object a line and answers with `state` as one JSON object 
                                                what was not synced survives, as on a disk that had begun to write back
     {"do": "cut_after", "steps": N, "seed":…}  cut when N more changes and syncs have been done: the moments between
                                                two steps of a program, which no timer hits
+    {"do": "photograph", "into": FOLDER, "seed":…}
+                                               from here on, leave in FOLDER/<steps> what a cut after each further step
+                                               would have left
     {"do": "stall", "seconds": S}              answer nothing for S seconds (0 ends it)
     {"do": "fail", "errno": E}                 refuse every change with E (ENOSPC, EROFS, EIO) and go on reading; 0
                                                ends it
@@ -58,6 +61,7 @@ class Mounted:
         self._cut_us: int | None = None  # when, UTC
         self._cut_at: int | None = None  # the step at which
         self._seed: int | None = None
+        self._album: Path | None = None  # where what each step would leave is photographed
         self._stalled_until = 0.0
         self.ending = False
 
@@ -111,6 +115,8 @@ class Mounted:
                 os.write(kernel, answer)
         if request.opcode in STEPS and not self._cut:
             self._steps += 1
+            if self._album is not None:
+                self._photograph(self._album / str(self._steps))
             if self._cut_at is not None and self._steps >= self._cut_at:
                 self._cut_power()
         return True
@@ -137,6 +143,9 @@ class Mounted:
             case "cut_after":
                 self._seed = order.get("seed")
                 self._cut_at = self._steps + int(order["steps"])
+            case "photograph":
+                self._seed = order.get("seed")
+                self._album = Path(order["into"])
             case "stall":
                 self._stalled_until = time.monotonic() + float(order["seconds"])
             case "fail":
@@ -151,6 +160,11 @@ class Mounted:
             "steps": self._steps,
             "unsynced_bytes": self._disk.unsynced_bytes(),
         }
+
+    def _photograph(self, into: Path) -> None:
+        into.mkdir()
+        draw = None if self._seed is None else random.Random(self._seed + self._steps)
+        save(self._disk.survivors(draw), into)
 
     def _cut_power(self) -> None:
         self._cut_us = time.time_ns() // 1000

@@ -81,6 +81,17 @@ class PoweredDisk:
         """Have the power cut once so many more changes and syncs are done."""
         self.tell("cut_after", steps=steps, seed=seed)
 
+    def photograph(self, into: Path, seed: int | None = None) -> None:
+        """Leave in `into`, from here on, what a cut after each further step would have left: one folder a step."""
+        into.mkdir(parents=True)
+        self.tell("photograph", into=str(into), seed=seed)
+
+    def steps(self) -> int:
+        """How many changes and syncs have been done."""
+        found = self.tell("state")["steps"]
+        assert isinstance(found, int)
+        return found
+
     def is_cut(self) -> bool:
         return bool(self.tell("state")["cut"])
 
