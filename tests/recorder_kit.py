@@ -31,8 +31,8 @@ class Site:
         self.root = root
         self.state = root / "state"
         self.runtime = root / "run"
-        self.state.mkdir()
-        self.runtime.mkdir()
+        self.state.mkdir(exist_ok=True)
+        self.runtime.mkdir(exist_ok=True)
         self.segment_seconds = segment_seconds
         self.fragment_seconds = 1.0
         self.sync_seconds = 0.5

@@ -1,6 +1,7 @@
 """The short form of `make soak`: eight cameras under a rain of faults for some twenty seconds."""
 
 import asyncio
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ import pytest
 from edged.base.spans import Span
 from edged.model import Coverage
 from tests.soak.faults import plan
-from tests.soak.run import Options, Outcome, soak
+from tests.soak.kept import load, save
+from tests.soak.run import VOLUME, Options, Outcome, soak
 from tests.soak.verdict import Report, judge, judge_sum
 
 OPTIONS = Options(cameras=8, seconds=20.0, seed=3, every_s=0.8, segment_seconds=4.0, subnet="127.31.0")
@@ -36,6 +38,15 @@ def test_the_faults_of_a_seed_are_always_the_same(soaked: tuple[Outcome, Report]
     outcome, _ = soaked
     cameras = [camera["name"] for camera in outcome.cameras]
     assert outcome.faults == list(plan(OPTIONS.seed, cameras, OPTIONS.seconds, OPTIONS.every_s))
+
+
+def test_what_is_kept_of_a_soak_is_all_that_the_judge_needs(soaked: tuple[Outcome, Report]) -> None:
+    outcome, _ = soaked
+    save(outcome, outcome.site.root)
+    again = load(outcome.site.root)
+    assert dataclasses.replace(again, site=outcome.site) == outcome
+    assert again.site.path(VOLUME) == outcome.site.path(VOLUME)
+    assert again.site.files(VOLUME) == outcome.site.files(VOLUME)
 
 
 def test_i4_a_sum_that_is_short_by_a_microsecond_is_seen() -> None:

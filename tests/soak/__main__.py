@@ -8,6 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.soak.kept import load, save
 from tests.soak.run import Options, soak
 from tests.soak.verdict import judge
 
@@ -21,6 +22,7 @@ async def main() -> int:
     parser.add_argument("--every", type=float, default=3.0, help="seconds between two faults, about (default 3)")
     parser.add_argument("--segment", type=float, default=20.0, help="seconds (default 20)")
     parser.add_argument("--keep", type=Path, help="folder to record into, which is kept (default: one that is removed)")
+    parser.add_argument("--judge", type=Path, metavar="FOLDER", help="judge once more what was kept in FOLDER")
     asked = parser.parse_args()
     logging.basicConfig(level=logging.ERROR, stream=sys.stderr)
     options = Options(
@@ -31,9 +33,11 @@ async def main() -> int:
         segment_seconds=asked.segment,
     )
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
-        where = asked.keep or Path(folder)
-        where.mkdir(exist_ok=True, parents=True)
-        report = await judge(await soak(where, options))
+        where = asked.judge or asked.keep or Path(folder)
+        if asked.judge is None:
+            where.mkdir(exist_ok=True, parents=True)
+            save(await soak(where, options), where)
+        report = await judge(load(where))
     print(json.dumps(report.as_json(), indent=1))
     return 1 if report.wrong else 0
 
