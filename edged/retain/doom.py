@@ -57,7 +57,8 @@ class Grounds:
         )
 
 
-Reached = dict[tuple[str, int], SegmentKey]  # by camera and stream, the last segment looked at
+Stream = tuple[str, int]  # camera and stream number
+Reached = dict[Stream, SegmentKey]  # by camera and stream, the last segment looked at
 
 
 @dataclass(slots=True)
@@ -127,19 +128,30 @@ def doom_for_space(
     limit: int,
     now_us: int,
     behind: Reached | None = None,
+    among: Iterable[Stream] | None = None,
 ) -> Doomed:
     """Mark up to `limit` segments on `volume`, `behind` what was looked at, the oldest of all cameras first, until they
     make up `wanted_bytes`.
 
     The oldest is counted by the hour: of one hour a camera's segments go together, and so have one ledger entry.
+    `among` are the streams that may have some (see `may_give`); all are asked where it is None.
     """
     retention_us = _retention_us(connection)
     streams = [
         past_floor(connection, *stream, retention_us, behind=(behind or {}).get(stream), volume=volume)
-        for stream in pairs(connection)
+        for stream in (pairs(connection) if among is None else among)
     ]
     found = heapq.merge(*streams, key=lambda segment: (*_camera_hour(segment), segment.key.start_us))
     return _doom(connection, found, retention_us, grounds, limit, now_us, wanted_bytes=wanted_bytes)
+
+
+def may_give(connection: sqlite3.Connection, camera_id: str, stream_no: int, volume: str) -> bool:
+    """Whether the stream has footage past its floor on `volume`.
+
+    Asked for each stream by itself: where others have a shorter floor, all between the two has to be looked through.
+    """
+    found = past_floor(connection, camera_id, stream_no, _retention_us(connection), volume=volume)
+    return next(found, None) is not None
 
 
 def _doom(
@@ -282,6 +294,6 @@ def _why(segment: StoredSegment, verdict: Verdict, retention_us: int) -> dict[st
     }
 
 
-def pairs(connection: sqlite3.Connection) -> list[tuple[str, int]]:
+def pairs(connection: sqlite3.Connection) -> list[Stream]:
     """Every stream that may have footage: camera id and stream number, removed cameras included."""
     return list(itertools.product([camera.id for camera in cameras(connection)], STREAM_NO.values()))

@@ -25,7 +25,18 @@ from edged.base.errors import OwnerMustAct
 from edged.law.site import SiteLaw
 from edged.retain.clock import Reading, RetentionTime
 from edged.retain.disk import SweptVolume, look, still_there, unlink
-from edged.retain.doom import Doomed, Grounds, Reached, doom_due, doom_for_space, forget, pairs, sort_doomed
+from edged.retain.doom import (
+    Doomed,
+    Grounds,
+    Reached,
+    Stream,
+    doom_due,
+    doom_for_space,
+    forget,
+    may_give,
+    pairs,
+    sort_doomed,
+)
 from edged.retain.gate import Gate
 from edged.retain.holds import spare_doomed
 from edged.retain.raising import count_anew, raise_floors
@@ -179,6 +190,7 @@ class Sweep:
         """Below the reserve, delete the oldest past its floor; by what is seen to be free now, not at the beginning."""
         reserve = self._volumes[name].reserve_bytes
         reached: Reached = {}
+        among: list[Stream] | None = None
         before: int | None = None
         while True:
             reason, space = await look(self._volumes[name], self._space)
@@ -193,10 +205,20 @@ class Sweep:
             if not left:
                 report.pressed[name] = "the pass has reached its limit; the next goes on"
                 break
+            if among is None:
+                every = await self._database.read(pairs)
+                among = [stream for stream in every if await self._database.read(may_give, *stream, name)]
             done = Doomed(more=True)
             while done.more and not done.segments:  # all it has looked at so far has to stay
                 done = await self._database.write(
-                    doom_for_space, name, reserve - space.free, grounds, self._batch, self._clock.wall_us(), reached
+                    doom_for_space,
+                    name,
+                    reserve - space.free,
+                    grounds,
+                    self._batch,
+                    self._clock.wall_us(),
+                    reached,
+                    among,
                 )
                 reached |= done.reached
             left -= 1
