@@ -316,51 +316,44 @@ async def test_i6_a_damaged_or_missing_assignment_changes_nothing(tmp_path: Path
             assert (status.generation, stream_of(status, "c1").sessions) == (1, 1)
 
 
-async def test_a_wrong_volume_is_fenced_alone(tmp_path: Path) -> None:
-    site = Site(tmp_path, volumes=("v1", "v2"))
-    identity = site.path("v2") / "VOLUME.json"
+async def test_without_the_right_volume_nothing_is_written_and_nobody_called(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    identity = site.path() / "VOLUME.json"
     right = identity.read_bytes()
-    identity.write_text(json.dumps({"v": 1, "volume": "v2", "uuid": "of another disk"}))
-    async with fleet(2) as cameras:
-        site.record("c1", cameras.cameras[0].rtsp_url, volume="v1")
-        site.record("c2", cameras.cameras[1].rtsp_url, volume="v2")
+    identity.write_text(json.dumps({"v": 1, "volume": "v1", "uuid": "of another disk"}))
+    async with fleet() as cameras:
+        site.record("c1", cameras.cameras[0].rtsp_url)
+        site.assign()
+        async with site.recorder():
+            status = await site.status(lambda status: stream_of(status, "c1").cause is Cause.DISK)
+            assert [one.ok for one in status.volumes] == [False]
+            assert "swapped" in status.volumes[0].reason
+            assert stream_of(status, "c1").sessions == 0, "nobody is called whose footage could not be kept"
+            assert [path.name for path in site.path().iterdir()] == ["VOLUME.json"]
+            identity.write_bytes(right)
+            await recording(site, "c1")
+    check_whole(site, "c1")
+    assert [down.cause for down in downs(site, "c1")] == [Cause.DISK, Cause.PLANNED]
+
+
+async def test_the_only_disk_taken_out_while_recording_brings_its_streams_down_until_it_is_back(tmp_path: Path) -> None:
+    site = Site(tmp_path, segment_seconds=1.0)
+    async with fleet() as cameras:
+        site.record("c1", cameras.cameras[0].rtsp_url)
         site.assign()
         async with site.recorder():
             await recording(site, "c1")
-            status = await site.status(lambda status: stream_of(status, "c2").cause is Cause.DISK)
-            assert {one.volume: one.ok for one in status.volumes} == {"v1": True, "v2": False}
-            assert "swapped" in next(one.reason for one in status.volumes if not one.ok)
-            assert stream_of(status, "c2").sessions == 0, "nobody is called whose footage could not be kept"
-            assert [path.name for path in site.path("v2").iterdir()] == ["VOLUME.json"]
-            identity.write_bytes(right)
-            await recording(site, "c2")
-    check_whole(site, "c1")
-    check_whole(site, "c2", "v2")
-    assert [down.cause for down in downs(site, "c2", "v2")] == [Cause.DISK, Cause.PLANNED]
-
-
-async def test_a_disk_taken_out_while_recording_brings_its_streams_down_alone(tmp_path: Path) -> None:
-    site = Site(tmp_path, segment_seconds=1.0, volumes=("v1", "v2"))
-    async with fleet(2) as cameras:
-        site.record("c1", cameras.cameras[0].rtsp_url, volume="v1")
-        site.record("c2", cameras.cameras[1].rtsp_url, volume="v2")
-        site.assign()
-        async with site.recorder():
-            await recording(site, "c1", "c2")
-            (site.path("v2") / "VOLUME.json").rename(tmp_path / "aside")
-            status = await site.status(lambda status: stream_of(status, "c2").cause is Cause.DISK)
-            assert stream_of(status, "c1").state is StreamState.STREAMING
+            (site.path() / "VOLUME.json").rename(tmp_path / "aside")
+            status = await site.status(lambda status: stream_of(status, "c1").cause is Cause.DISK)
+            (tmp_path / "aside").rename(site.path() / "VOLUME.json")
             await recording(site, "c1", past_us=status.at_us)
-            (tmp_path / "aside").rename(site.path("v2") / "VOLUME.json")
-            await recording(site, "c2", past_us=status.at_us)
-    check_whole(site, "c1")
-    files = site.files("v2")
-    segments = site.segments("v2", "c2")
+    files = site.files()
+    segments = site.segments(camera="c1")
     assert sorted(files) == sorted((one.camera, one.run, one.seq) for one in segments)
     assert all(check_gapless(read_frames(path)).ok for path in files.values())
-    assert site.files("v2", part=True) == {}
-    down = next(one for one in downs(site, "c2", "v2") if one.cause is Cause.DISK)
-    up = next(fact for fact in site.facts("v2") if isinstance(fact, StreamUp) and fact.at_us > down.at_us)
+    assert site.files(part=True) == {}
+    down = next(one for one in downs(site, "c1") if one.cause is Cause.DISK)
+    up = next(fact for fact in site.facts() if isinstance(fact, StreamUp) and fact.at_us > down.at_us)
     assert all(one.end_us <= down.at_us + SECOND or one.start_us >= up.at_us for one in segments)
 
 
