@@ -22,9 +22,9 @@ from tests.law_box import CAMERAS, Box, World, shanghai
 
 # Numbers that no test here or in test_law_boundaries_holds has, with the reason or where it is proved.
 ELSEWHERE = {
-    16: "outage reports: tests/unit/test_outage_desk.py, one report for each of two addressees",
-    17: "outage attendance from the receipt: tests/unit/test_outage_duties.py",
-    18: "an outage dated back to the last heartbeat: tests/scenario/test_outage_restart.py",
+    16: "a report to one addressee alone: tests/unit/test_outage_desk.py",
+    17: "attendance from the receipt: tests/unit/test_outage_desk.py",
+    18: "an outage dated back over three hours without a daemon: tests/unit/test_outage_desk.py",
     19: "retrieval with one requester: nothing hands footage out yet; the packs say how many (test_law_packs.py)",
     20: "viewing and copying in Weihai: nothing hands footage out yet; the packs say which papers",
     21: "whose approval a court needs in Jilin: nothing hands footage out yet; the packs say whose",
@@ -302,3 +302,5 @@ def test_every_number_is_tested_or_said_to_be_elsewhere() -> None:
     for reason in ELSEWHERE.values():
         for path in re.findall(r"tests/[\w/]+\.py", reason):
             assert (here.parents[1] / path).is_file(), path
+    outages = (here.parent / "unit" / "test_outage_desk.py").read_text()
+    assert {int(number) for number in re.findall(r"def test_law_12_(\d\d)_", outages)} == {16, 17, 18}
