@@ -85,7 +85,7 @@ def _put_aside(state: Path, clock: Clock) -> str | None:
         count += 1
         name = f"{INDEX}.before-{stamp}-{count}"
     moved = None
-    for suffix in ("-wal", "-shm", ""):  # the index last: until it is gone, it is still whole
+    for suffix in ("-wal", "-shm", ""):  # its log first: a new index must never meet that of the old one
         if (state / f"{INDEX}{suffix}").exists():
             os.rename(state / f"{INDEX}{suffix}", state / f"{name}{suffix}")
             moved = name

@@ -43,9 +43,11 @@ class Deletions:
         self.segments = 0
         self.bytes = 0
         self.trusted = False
+        self.waiting = False  # for volumes that were not read since the index was lost
 
     def add(self, report: SweepReport) -> None:
         self.trusted = report.time.trusted
+        self.waiting = self.trusted and bool(report.refused)
         self.segments += report.erased
         self.bytes += report.bytes
 
@@ -136,6 +138,7 @@ class Survey:
             ledger=self._ledger(),
             index_full=self._database.full,
             retention_clock_trusted=self._deletions.trusted,
+            archive_incomplete=self._deletions.waiting,
             retention_deleted_segments=self._deletions.segments,
             retention_deleted_bytes=self._deletions.bytes,
             hold_active=self._kept.holds,

@@ -91,6 +91,7 @@ class Snapshot:
     forecasts: tuple[VolumeForecast, ...] = ()
     ledger: LedgerHealth = LedgerHealth()
     index_full: bool = False  # the disk of the index has no room: nothing is indexed, held, deleted or told over MQTT
+    archive_incomplete: bool = False  # the index was lost or old, and not every volume was read since: nothing goes
     retention_clock_trusted: bool = False
     retention_deleted_segments: int = 0  # since this controller started
     retention_deleted_bytes: int = 0
@@ -107,6 +108,7 @@ def problems(snapshot: Snapshot) -> list[str]:
         "recorder_offline": not snapshot.recorder_online,
         "outage_open": bool(snapshot.outages),
         "outage_overdue": any(outage.overdue for outage in snapshot.outages),
+        "archive_incomplete": snapshot.archive_incomplete,
         "disk_full": any(volume.cameras_stopped for volume in snapshot.volumes),
         "volume_offline": any(not volume.online for volume in snapshot.volumes),
         "disk_too_small": any(forecast.alarm for forecast in snapshot.forecasts),
@@ -145,6 +147,7 @@ def health_document(snapshot: Snapshot) -> dict[str, object]:
         "index_full": snapshot.index_full,
         "ledger_behind": list(snapshot.ledger.behind),
         "ledger_rewritten": snapshot.ledger.rewritten,
+        "archive_incomplete": snapshot.archive_incomplete,
         "retention_clock_trusted": snapshot.retention_clock_trusted,
         "hold_active": snapshot.hold_active,
         "footage_altered": snapshot.footage_altered,

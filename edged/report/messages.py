@@ -147,6 +147,7 @@ FORMS: Mapping[str, Forms] = {
         "index_full": _flag,
         "ledger_behind": _each(_opaque),
         "ledger_rewritten": _flag,
+        "archive_incomplete": _flag,
         "retention_clock_trusted": _flag,
         "hold_active": _whole,
         "footage_altered": _whole,

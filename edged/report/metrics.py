@@ -90,6 +90,8 @@ def _box(snapshot: Snapshot) -> Iterator[Metric]:
     yield _gauge("event_loop_lag_seconds", "How late the event loop last was.", snapshot.event_loop_lag_us / SECOND)
     yield _gauge("mqtt_connected", "Whether the broker is connected.", int(snapshot.mqtt_connected))
     yield _gauge("mqtt_outbox_messages", "Messages waiting for the broker.", snapshot.mqtt_outbox_messages)
+    incomplete = "Whether retention is read-only: the index was lost or old, and not every volume was read since."
+    yield _gauge("archive_incomplete", incomplete, int(snapshot.archive_incomplete))
     altered = "Segments that were read again and are not what was recorded."
     yield _gauge("footage_altered", altered, snapshot.footage_altered)
     yield _gauge("hold_active", "Evidence holds not yet released.", snapshot.hold_active)

@@ -250,6 +250,9 @@ async def test_i1_i2_nothing_is_deleted_while_one_of_two_volumes_is_away(tmp_pat
         assert told["rebuilt"]["holds"] == 2, "the other volume's copy of the ledger knows the holds"
         await answering(box)
         await until(lambda: "nothing is deleted" in box.log() and "volume v2" in box.log(), "retention is read-only")
+        await until(
+            lambda: "archive_incomplete" in box.edged("status", expect=(0, 1))["problems"], "the health says so"
+        )
         assert box.end(signal.SIGTERM) == 0
         (tmp_path / "v2").rmdir()
         shutil.move(os_away, tmp_path / "v2")
