@@ -61,6 +61,8 @@ test: venv test-packages check
 # first by whatever runs next, `make test` too.
 test-deep: venv
 	EDGED_DEEP=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal -m hypothesis --hypothesis-show-statistics
+	@# Every cut of every act: killed, and without power.
+	EDGED_DEEP=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal tests/cuts
 
 bench-recorder: venv
 	@$(BIN)/python -m tests.bench.recorder
