@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from edged.archive import rebuilding, roster
 from edged.archive.indexing import floor_no
+from edged.archive.layout import is_camera_id
 from edged.archive.ledger import Entry, LedgerKind, entries
 from edged.archive.roster import camera_no
 from edged.base.clock import DAY
@@ -122,7 +123,7 @@ def _raise(connection: sqlite3.Connection, body: dict[str, Any], zone: ZoneInfo)
 def _place(connection: sqlite3.Connection, body: dict[str, Any], at_us: int) -> None:
     hold = str(body["hold"])
     number = int(hold.removeprefix("hold-"))
-    if hold != f"hold-{number}" or not body["cameras"]:
+    if hold != f"hold-{number}" or not body["cameras"] or not all(map(is_camera_id, body["cameras"])):
         raise ValueError(f"{hold} is not a hold")
     values = (number, hold, body["case"], body["authority"], body["document"], body["start_us"], body["end_us"])
     connection.execute(_ENTER_HOLD, (*values, body["placed_by"], at_us))
@@ -130,6 +131,8 @@ def _place(connection: sqlite3.Connection, body: dict[str, Any], at_us: int) -> 
 
 
 def _extend(connection: sqlite3.Connection, body: dict[str, Any], at_us: int) -> None:
+    if not all(map(is_camera_id, body["cameras"])):
+        raise ValueError("what it names is no camera")
     _cover(connection, body["hold"], body["cameras"], at_us)
     connection.execute(_EXTEND_HOLD, (body["start_us"], body["end_us"], body["hold"]))
 

@@ -9,11 +9,13 @@ import pytest
 from edged.archive.database import Database
 from edged.archive.indexing import Indexed, index_facts
 from edged.archive.ledger import LedgerKind, append
+from edged.archive.roster import cameras
 from edged.archive.segments import SegmentKey, find_segment
 from edged.base.clock import DAY, HOUR, MINUTE
 from edged.model import OwnRule, SegmentSealed, Situation
 from edged.prove.restore import restore_ledger
 from edged.retain.doom import Grounds, doom_due
+from edged.retain.holds import list_holds
 from edged.retain.replay import replay
 from edged.retain.stamp import Stamper
 from tests.proving import CAMERA, DAY_US, Box, box
@@ -141,6 +143,27 @@ async def test_i1_a_label_that_was_not_believed_is_not_believed_now(told: Told, 
         house.clock.reboot()  # no monotonic clock tells any more
         await told.index_again(fresh)
         await told.compare(fresh)
+
+
+async def test_i2_a_forged_hold_leads_nowhere_and_a_forged_release_releases_nothing(told: Told, tmp_path: Path) -> None:
+    house = told.site.house
+    hold = await house.hold(CAMERA, start_us=0)
+    await told.tell()
+    forged = {"start_us": 0, "end_us": None, "case": "c", "authority": "a", "document": "d", "placed_by": "p"}
+    for kind, body in (
+        (LedgerKind.HOLD_PLACED, {"hold": "hold-7", "cameras": ["../../etc"], **forged}),
+        (LedgerKind.HOLD_PLACED, {"hold": "hold-08", "cameras": [CAMERA], **forged}),
+        (LedgerKind.HOLD_RELEASE_FIRST, {"hold": hold.id, "by": "x"}),
+        (LedgerKind.HOLD_RELEASED, {"hold": hold.id, "first": "x", "second": "y"}),
+        (LedgerKind.CAMERA_REMOVED, {"camera": CAMERA, "by": "x"}),
+    ):
+        await house.database.write(append, 1, kind, body)
+    for mirror in told.site.proofs.mirrors:
+        await mirror.catch_up()  # copied, but under no signed head
+    async with told.lost(tmp_path) as fresh:
+        assert await fresh.read(list_holds, True) == [hold]
+        assert [camera.id for camera in await fresh.read(cameras)] == [CAMERA]
+        assert (await fresh.read(cameras))[0].state == "adopted"
 
 
 async def test_i3_what_was_deleted_lawfully_has_no_row_and_is_not_missing(told: Told, tmp_path: Path) -> None:
