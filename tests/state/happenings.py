@@ -74,6 +74,7 @@ class Happenings(Life):
             self._cut()
         else:
             self.oracle.indexed(set(self.up.intake.stopped))
+            self._end_after(cut)
 
     @rule(number=st.integers(0, 10**6))
     def somebody_removes_a_file(self, number: int) -> None:

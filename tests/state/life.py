@@ -125,11 +125,18 @@ class Life(RuleBasedStateMachine):
         fenced = {volume.id for volume in controller.volumes if volume.fenced} | set(controller.intake.stopped)
         self.oracle.look_after_start(self._rows(), fenced)
         self.reached["volume fenced"] += bool(fenced)
+        self._end_after(cut)
 
     def _kill(self) -> None:
         if self.controller is not None:
             self.controller.kill()
         self.controller = None
+
+    def _end_after(self, cut: int | None) -> None:
+        """What was to be cut and had fewer steps is cut right behind the last: how many there are depends on threads,
+        and whether the controller is up decides which rules may follow."""
+        if cut is not None:
+            self._kill()
 
     def _cut_at(self, step: int | None) -> None:
         def cut() -> None:

@@ -92,6 +92,7 @@ class Box(People):
         self.reached["kept below its floor for want of space"] += bool(report.pressed)
         self.reached["edged raised floors"] += bool(report.raised)
         self.reached["doomed and spared"] += report.spared
+        self._end_after(cut)
 
     @rule(rounds=st.integers(1, 4), us=st.sampled_from([DAY, 5 * DAY, 12 * DAY]))
     def ordinary_days(self, rounds: int, us: int) -> None:
