@@ -50,6 +50,8 @@ _PROMISES = {Turn.RECORDER_START, Turn.ADOPTED, Turn.STREAM_UP}
 # These tell why a promise made before them was not kept.
 _EXPLAINS_BACK = {Turn.STREAM_DOWN, Turn.RECORDER_STOP, Turn.RECORDER_START}
 
+_Row = tuple[int, str, str | None, str]  # of the table fact: at_us, kind, cause, detail
+
 
 class Fact(NamedTuple):
     """One turn at one instant; `cause` is that of a STREAM_DOWN."""
@@ -78,10 +80,11 @@ def cover(window: Span, recorded: Iterable[Span], facts: Iterable[Fact], lost: I
     outer = window
     if turns:
         outer = Span(min(window.start_us, turns[0].at_us), max(window.end_us, turns[-1].at_us))
+    instants = [turn.at_us for turn in turns]
     gaps: list[Gap] = []
     for missing in _between(window, union(recorded), outer):
-        for piece in _explain(missing, turns):
-            _add(gaps, piece.span.cut_to(window), piece.cause)
+        for piece in _explain(missing, turns, instants):
+            _add(gaps, piece, piece.span.cut_to(window))
     disk = union(span.cut_to(window) for span in lost)
     if disk:
         gaps = _overlay(gaps, disk)
@@ -128,50 +131,53 @@ def _between(window: Span, present: Sequence[Span], outer: Span) -> list[Span]:
     gaps = []
     at = min(window.start_us, outer.start_us)
     bound = max(window.end_us, outer.end_us)
-    for span in present:
-        if span.end_us <= window.start_us:
-            at = span.end_us
-        elif span.start_us >= window.end_us:
-            bound = span.start_us
+    for start, end in present:
+        if end <= window.start_us:
+            at = end
+        elif start >= window.end_us:
+            bound = start
             break
         else:
-            if span.start_us > max(at, window.start_us):
-                gaps.append(Span(at, span.start_us))
-            at = span.end_us
+            if start > at and start > window.start_us:
+                gaps.append(Span(at, start))
+            at = end
     if max(at, window.start_us) < window.end_us:
         gaps.append(Span(at, bound))
     return gaps
 
 
-def _explain(missing: Span, turns: Sequence[Fact]) -> Iterator[Gap]:
-    """`missing` cut at the facts inside it, each piece with its cause."""
-    first = bisect_left(turns, missing.start_us, key=_at)
-    last = bisect_right(turns, missing.end_us, key=_at)
+def _explain(missing: Span, turns: Sequence[Fact], instants: Sequence[int]) -> Iterator[Gap]:
+    """`missing` cut where its cause changes; `instants` are those of `turns`."""
+    first = bisect_left(instants, missing.start_us)
     cause, promised = Cause.UNKNOWN, True
     if first:
         cause, promised = turns[first - 1].after, turns[first - 1].promises
-    at = missing.start_us
-    for fact in turns[first:last]:
+    begin = at = missing.start_us
+    told: Cause | None = None  # the cause from `begin` to `at`
+    for fact in turns[first : bisect_right(instants, missing.end_us, first)]:
+        turn = fact.turn
+        after = cause if turn is Turn.STREAM_UP else fact.after
         if fact.at_us > at:
-            yield Gap(Span(at, fact.at_us), fact.after if promised and fact.turn in _EXPLAINS_BACK else cause)
-        at, promised = fact.at_us, fact.promises
-        if fact.turn is not Turn.STREAM_UP:
-            cause = fact.after
-    if missing.end_us > at:
-        yield Gap(Span(at, missing.end_us), cause)
+            holds = after if promised and turn in _EXPLAINS_BACK else cause
+            if told is not None and told is not holds:
+                yield Gap(Span(begin, at), told)
+                begin = at
+            at, told = fact.at_us, holds
+        promised, cause = turn in _PROMISES, after
+    if told is not None and told is not cause and at < missing.end_us:
+        yield Gap(Span(begin, at), told)
+        begin, told = at, cause
+    yield Gap(Span(begin, missing.end_us), cause if told is None else told)
 
 
-def _at(fact: Fact) -> int:
-    return fact.at_us
-
-
-def _add(gaps: list[Gap], span: Span, cause: Cause) -> None:
+def _add(gaps: list[Gap], gap: Gap, span: Span) -> None:
+    """Append `gap`, of which only `span` counts, or lengthen the last one where it goes on with the same cause."""
     if not span.length_us:
         return
-    if gaps and gaps[-1].cause is cause and gaps[-1].span.end_us == span.start_us:
-        gaps[-1] = Gap(Span(gaps[-1].span.start_us, span.end_us), cause)
+    if gaps and gaps[-1].cause is gap.cause and gaps[-1].span.end_us == span.start_us:
+        gaps[-1] = Gap(Span(gaps[-1].span.start_us, span.end_us), gap.cause)
     else:
-        gaps.append(Gap(span, cause))
+        gaps.append(gap if span is gap.span else Gap(span, gap.cause))
 
 
 def _overlay(gaps: Iterable[Gap], disk: Sequence[Span]) -> list[Gap]:
@@ -183,19 +189,20 @@ def _overlay(gaps: Iterable[Gap], disk: Sequence[Span]) -> list[Gap]:
         pieces += [Gap(left, gap.cause) for left in subtract(gap.span, near)]
     joined: list[Gap] = []
     for piece in sorted(pieces, key=lambda gap: gap.span):
-        _add(joined, piece.span, piece.cause)
+        _add(joined, piece, piece.span)
     return joined
 
 
 def _recorded(connection: sqlite3.Connection, key: tuple[int, int], window: Span) -> list[Span]:
     """The stream's recorded spans in `window`, and the neighbour on either side."""
     select = "SELECT start_us, end_us FROM coverage WHERE camera = ? AND stream = ? AND start_us "
-    before = connection.execute(select + "< ? ORDER BY start_us DESC LIMIT 1", (*key, window.start_us)).fetchall()
-    inside = connection.execute(
+    ask = _tuples(connection)
+    before = ask.execute(select + "< ? ORDER BY start_us DESC LIMIT 1", (*key, window.start_us)).fetchall()
+    inside = ask.execute(
         select + ">= ? AND start_us < ? ORDER BY start_us", (*key, window.start_us, window.end_us)
     ).fetchall()
-    after = connection.execute(select + ">= ? ORDER BY start_us LIMIT 1", (*key, window.end_us)).fetchall()
-    return [Span(start, end) for start, end in (*before, *inside, *after)]
+    after = ask.execute(select + ">= ? ORDER BY start_us LIMIT 1", (*key, window.end_us)).fetchall()
+    return list(map(Span._make, (*before, *inside, *after)))
 
 
 def _facts(connection: sqlite3.Connection, key: tuple[int, int], reach: Span) -> list[Fact]:
@@ -203,33 +210,36 @@ def _facts(connection: sqlite3.Connection, key: tuple[int, int], reach: Span) ->
     own = _around(connection, "camera = ? AND stream = ? AND kind <> 'loss'", key, reach)
     # What another process recorded while this stream was gone explains nothing about it.
     ups = _beside(connection, "camera = ? AND stream = ? AND kind = 'stream_up'", key, reach)
-    recorders = {row["detail"] for row in (*ups, *own) if row["kind"] == "stream_up"}
+    recorders = {detail for _, kind, _, detail in (*ups, *own) if kind == "stream_up"}
     where, values = "camera = 0 AND stream = 0", tuple(f"{recorder}/*" for recorder in sorted(recorders))
     if recorders and "" not in recorders:  # "": indexed before it was kept
         where += f" AND ({' OR '.join(['detail GLOB ?'] * len(values))})"
     else:
         values = ()
     rows = own + _around(connection, where, values, reach)
-    return [Fact(at_us, _TURNS[kind], _CAUSES[cause]) for at_us, kind, cause, _ in rows]
+    return [Fact._make((at_us, _TURNS[kind], _CAUSES[cause])) for at_us, kind, cause, _ in rows]
 
 
-def _around(
-    connection: sqlite3.Connection, where: str, values: tuple[int | str, ...], reach: Span
-) -> list[sqlite3.Row]:
+def _around(connection: sqlite3.Connection, where: str, values: tuple[int | str, ...], reach: Span) -> list[_Row]:
     """The facts in `reach`, the last before it and the first after it."""
     select = f"SELECT at_us, kind, cause, detail FROM fact WHERE {where} AND at_us > ? AND at_us <= ?"
-    inside = connection.execute(select, (*values, reach.start_us, reach.end_us))
+    inside = _tuples(connection).execute(select, (*values, reach.start_us, reach.end_us))
     return [*_beside(connection, where, values, reach), *inside]
 
 
-def _beside(
-    connection: sqlite3.Connection, where: str, values: tuple[int | str, ...], reach: Span
-) -> list[sqlite3.Row]:
+def _beside(connection: sqlite3.Connection, where: str, values: tuple[int | str, ...], reach: Span) -> list[_Row]:
     """The last fact before `reach` and the first after it."""
     select = f"SELECT at_us, kind, cause, detail FROM fact WHERE {where} AND at_us "
-    before = connection.execute(f"{select} <= ? ORDER BY at_us DESC LIMIT 1", (*values, reach.start_us))
-    after = connection.execute(f"{select} > ? ORDER BY at_us LIMIT 1", (*values, reach.end_us))
+    before = _tuples(connection).execute(f"{select} <= ? ORDER BY at_us DESC LIMIT 1", (*values, reach.start_us))
+    after = _tuples(connection).execute(f"{select} > ? ORDER BY at_us LIMIT 1", (*values, reach.end_us))
     return [*before, *after]
+
+
+def _tuples(connection: sqlite3.Connection) -> sqlite3.Cursor:
+    """A cursor that makes plain tuples: a site has thousands of spans and facts."""
+    cursor = connection.cursor()
+    cursor.row_factory = None
+    return cursor
 
 
 def _lost(connection: sqlite3.Connection, key: tuple[int, int], window: Span) -> list[Span]:

@@ -19,6 +19,8 @@ class Span(NamedTuple):
 
     def cut_to(self, window: "Span") -> "Span":
         """The part inside `window`; empty (length 0) where they do not overlap."""
+        if window.start_us <= self.start_us <= self.end_us <= window.end_us:
+            return self
         start = max(self.start_us, window.start_us)
         return Span(start, max(start, min(self.end_us, window.end_us)))
 
@@ -26,13 +28,17 @@ class Span(NamedTuple):
 def union(spans: Iterable[Span], *, join_us: int = 0) -> list[Span]:
     """The same instants as sorted, disjoint spans. Neighbours less than or exactly `join_us` apart become one."""
     merged: list[Span] = []
+    reached: int | None = None
     for span in sorted(spans):
-        if span.length_us == 0:
+        start, end = span
+        if end <= start:
             continue
-        if merged and span.start_us <= merged[-1].end_us + join_us:
-            merged[-1] = Span(merged[-1].start_us, max(merged[-1].end_us, span.end_us))
-        else:
+        if reached is None or start > reached + join_us:
             merged.append(span)
+            reached = end
+        elif end > reached:
+            merged[-1] = Span(merged[-1].start_us, end)
+            reached = end
     return merged
 
 
