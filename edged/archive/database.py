@@ -76,7 +76,7 @@ def open_database(path: Path, put_back: list[str] | None = None) -> sqlite3.Conn
             )
         connection.executescript(
             "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA busy_timeout=5000;"
-            # recursive_triggers: without it, INSERT OR REPLACE deletes rows past the guards (I1, I2, I10).
+            # recursive_triggers: without it, REPLACE deletes rows past the delete guards (see schema_once).
             "PRAGMA trusted_schema=OFF; PRAGMA recursive_triggers=ON; PRAGMA journal_size_limit=67108864;"
             "PRAGMA cache_size=-32768;"
         )

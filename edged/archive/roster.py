@@ -98,20 +98,28 @@ def upsert_found(
         other = find_by_endpoint(connection, endpoint_reference)
         if other is not None and other.id != camera_id:
             raise CameraConflict(f"camera {camera_id} and camera {other.id} have the same endpoint reference")
-    connection.execute(
+    # Not as one upsert: before the row an upsert looks like a REPLACE, and that the guards refuse.
+    known = connection.execute(
         """
-        INSERT INTO camera (id, name, source, state, endpoint_reference, serial, place, volume, found_us, seen_us,
-                            clock_offset_us, details, designations, keep_days, keep)
-        VALUES (:id, coalesce(:name, ''), :source, 'found', :endpoint, :serial, :place, :volume, :at, :at, :offset,
-                coalesce(:details, '{}'), :designations, :keep_days, :keep)
-        ON CONFLICT (id) DO UPDATE SET
+        UPDATE camera SET
             name = coalesce(:name, name), source = :source, place = :place, seen_us = :at,
             endpoint_reference = coalesce(:endpoint, endpoint_reference), serial = coalesce(:serial, serial),
             volume = coalesce(:volume, volume), clock_offset_us = coalesce(:offset, clock_offset_us),
             details = coalesce(:details, details), designations = :designations, keep_days = :keep_days, keep = :keep
+        WHERE id = :id
         """,
         values,
     )
+    if known.rowcount == 0:
+        connection.execute(
+            """
+            INSERT INTO camera (id, name, source, state, endpoint_reference, serial, place, volume, found_us, seen_us,
+                                clock_offset_us, details, designations, keep_days, keep)
+            VALUES (:id, coalesce(:name, ''), :source, 'found', :endpoint, :serial, :place, :volume, :at, :at,
+                    :offset, coalesce(:details, '{}'), :designations, :keep_days, :keep)
+            """,
+            values,
+        )
     return get(connection, camera_id)
 
 
@@ -254,12 +262,16 @@ def adopted_again(connection: sqlite3.Connection, camera_id: str, at_us: int, so
     which keeps longest, until the configuration says better. Raises ValueError where the id cannot be one."""
     if not is_camera_id(camera_id):
         raise ValueError("not a camera's id")
-    connection.execute(
-        "INSERT INTO camera (id, source, state, place, found_us, adopted_us)"
-        " VALUES (?1, ?2, 'adopted', 'listed', ?3, ?3)"
-        " ON CONFLICT (id) DO UPDATE SET state = 'adopted', removed_us = NULL, adopted_us = coalesce(adopted_us, ?3)",
-        (camera_id, source, at_us),
+    known = connection.execute(
+        "UPDATE camera SET state = 'adopted', removed_us = NULL, adopted_us = coalesce(adopted_us, ?2) WHERE id = ?1",
+        (camera_id, at_us),
     )
+    if known.rowcount == 0:
+        connection.execute(
+            "INSERT INTO camera (id, source, state, place, found_us, adopted_us)"
+            " VALUES (?1, ?2, 'adopted', 'listed', ?3, ?3)",
+            (camera_id, source, at_us),
+        )
     _turn(connection, get(connection, camera_id), at_us, "adopted")
 
 

@@ -11,6 +11,7 @@ Schema steps are append-only: a shipped step is never edited. `user_version` cou
 
 from edged.archive.schema_compared import COMPARED
 from edged.archive.schema_held import HELD
+from edged.archive.schema_once import ONCE
 from edged.archive.schema_outage import OUTAGE
 from edged.archive.schema_scrub import SCRUB
 from edged.archive.schema_space import SPACE
@@ -345,4 +346,4 @@ CREATE TRIGGER ledger_checkpoint_kept BEFORE DELETE ON ledger_checkpoint
 BEGIN SELECT RAISE(ABORT, 'a signed ledger head is never deleted'); END;
 """
 
-STEPS = (STEP_1 + OUTAGE + HELD + COMPARED + SPACE + SCRUB,)
+STEPS = (STEP_1 + OUTAGE + HELD + COMPARED + SPACE + SCRUB + ONCE,)

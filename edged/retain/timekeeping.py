@@ -142,12 +142,19 @@ def _reached_us(connection: sqlite3.Connection) -> int | None:
 
 
 def _store(connection: sqlite3.Connection, step: Advance) -> None:
-    connection.execute(
-        "INSERT INTO retention_clock (one, retention_us, mono_us, boot_id, wall_us)"
-        " VALUES (1, :retention_us, :mono_us, :boot_id, :wall_us) ON CONFLICT (one) DO UPDATE"
-        " SET retention_us = :retention_us, mono_us = :mono_us, boot_id = :boot_id, wall_us = :wall_us",
-        {"retention_us": step.state.retention_us, **dataclasses.asdict(step.state.reading)},
+    values = {"retention_us": step.state.retention_us, **dataclasses.asdict(step.state.reading)}
+    # Not as one upsert: before the row an upsert looks like a REPLACE, and that the guards refuse.
+    moved = connection.execute(
+        "UPDATE retention_clock SET retention_us = :retention_us, mono_us = :mono_us, boot_id = :boot_id,"
+        " wall_us = :wall_us",
+        values,
     )
+    if moved.rowcount == 0:
+        connection.execute(
+            "INSERT INTO retention_clock (one, retention_us, mono_us, boot_id, wall_us)"
+            " VALUES (1, :retention_us, :mono_us, :boot_id, :wall_us)",
+            values,
+        )
     _put(connection, _STATE, {"unproven_us": step.state.unproven_us, "doubt_from_us": step.state.doubt_from_us})
     if step.correction is not None:
         _put(connection, _CORRECTIONS, [*_waiting(connection), [*step.correction.labels, step.correction.shift_us]])

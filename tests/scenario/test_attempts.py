@@ -5,8 +5,8 @@ What none of this can prevent, because root owns the machine, and how it shows:
 - dropping the triggers and deleting rows while the daemon is stopped: the guards are put back at the start and the
   ledger says so; the rows are missed by the hours' records, which name every segment with its hash (`prove day`:
   MISSING_UNEXPLAINED), and a row whose file is still there is a stray.
-- `INSERT OR REPLACE` on a connection that leaves `recursive_triggers` off replaces a row past the delete guards: the
-  hour's record keeps the hash and the floor that were told.
+- switching triggers off for one connection (SQLITE_DBCONFIG_ENABLE_TRIGGER): as if they had been dropped for it, and
+  it shows the same way.
 - rewriting the ledger itself: signed heads kept elsewhere (MQTT, paper) contradict it (tests/scenario/
   test_prove_operator.py, LAW.md section 12, 29).
 - deleting files, or the whole disk, and a hold's links with them: FOOTAGE_MISSING at the next comparison, a finding of
@@ -83,6 +83,13 @@ async def nothing_went(built: House, *keys: SegmentKey) -> None:
         "DELETE FROM retention_clock",
         "UPDATE retention_clock SET retention_us = retention_us - 1",
         "DELETE FROM camera",
+        "INSERT OR REPLACE INTO floor SELECT no, 1, rules FROM floor",
+        "INSERT OR REPLACE INTO retention_clock SELECT one, retention_us + 1, mono_us, boot_id, wall_us FROM"
+        " retention_clock",
+        "INSERT OR REPLACE INTO camera (no, id, source, state, place, found_us) SELECT no, id, source, 'removed', 'other',"
+        " 0 FROM camera",
+        "UPDATE OR REPLACE hold SET id = 'another'",
+        "UPDATE OR REPLACE segment SET start_us = (SELECT min(start_us) FROM segment), camera = 1",
         "UPDATE camera SET state = 'removed' WHERE id = 'cam-a'",
     ],
 )
@@ -96,6 +103,30 @@ async def test_i1_i2_i3_plain_sql_on_the_file_is_refused(tmp_path: Path, stateme
             with pytest.raises(sqlite3.IntegrityError):
                 connection.execute(statement)
             connection.rollback()
+            assert list(connection.iterdump()) == before
+        finally:
+            connection.close()
+        await nothing_went(built, *keys)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT OR REPLACE INTO segment SELECT camera, stream, start_us, run, seq, end_us, end_us + 86400000000 * 31,"
+        " floor, volume, 1, 1, 1, 0, codec, 1, 1, 0, 1, zeroblob(32) FROM segment",
+        "REPLACE INTO hold SELECT no, id, case_ref, authority, document, 9000000000000000, NULL, placed_by, placed_us,"
+        " NULL, NULL, NULL, NULL FROM hold",
+    ],
+)
+async def test_i1_i2_replace_on_a_foreign_connection_changes_nothing(tmp_path: Path, statement: str) -> None:
+    """Where recursive_triggers is off, REPLACE meets no delete guard."""
+    async with house(tmp_path) as built:
+        keys = await box_with_footage(built)
+        connection = sqlite3.connect(tmp_path / "index.sqlite")
+        try:
+            before = list(connection.iterdump())
+            assert connection.execute(statement).rowcount == 0
+            connection.commit()
             assert list(connection.iterdump()) == before
         finally:
             connection.close()
