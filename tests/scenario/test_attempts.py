@@ -86,8 +86,8 @@ async def nothing_went(built: House, *keys: SegmentKey) -> None:
         "INSERT OR REPLACE INTO floor SELECT no, 1, rules FROM floor",
         "INSERT OR REPLACE INTO retention_clock SELECT one, retention_us + 1, mono_us, boot_id, wall_us FROM"
         " retention_clock",
-        "INSERT OR REPLACE INTO camera (no, id, source, state, place, found_us) SELECT no, id, source, 'removed', 'other',"
-        " 0 FROM camera",
+        "INSERT OR REPLACE INTO camera (no, id, source, state, place, found_us) SELECT no, id, source, 'removed',"
+        " 'other', 0 FROM camera",
         "UPDATE OR REPLACE hold SET id = 'another'",
         "UPDATE OR REPLACE segment SET start_us = (SELECT min(start_us) FROM segment), camera = 1",
         "UPDATE camera SET state = 'removed' WHERE id = 'cam-a'",
