@@ -6,17 +6,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edged.model import Cause
-from edged.record.audio import AudioReceiver
 from edged.record.buffers import FrameBuffer, Shelf
-from edged.record.formats import VideoFormat
+from edged.record.codecs.audio import AudioReceiver
+from edged.record.codecs.tracks import audio_format, video_receiver
 from edged.record.interleaved import InterleavedReader, OnPacket
+from edged.record.mp4.formats import VideoFormat
+from edged.record.net.rtp import us_to_ticks
+from edged.record.net.rtsp_message import Message
+from edged.record.net.sdp import AudioTrack, Codec, VideoTrack
 from edged.record.quirks import Quirk
-from edged.record.rtp import us_to_ticks
-from edged.record.rtsp_message import Message
-from edged.record.sdp import AudioTrack, Codec, VideoTrack
 from edged.record.segmenter import Lengths, Segmenter
 from edged.record.sink import SegmentEnd, SegmentStart
-from edged.record.tracks import audio_format, video_receiver
 from simulators.clip import Clip, make_clip
 from simulators.film import ClipSpec
 from simulators.packets import Mark, render

@@ -8,7 +8,7 @@ from typing import Any
 
 import av
 
-from edged.record.fmp4_read import Salvage, salvage
+from edged.record.mp4.fmp4_read import Salvage, salvage
 from simulators import mjpeg
 from simulators.judge import Frame
 

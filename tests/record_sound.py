@@ -8,7 +8,7 @@ import av
 from av.audio.codeccontext import AudioCodecContext
 from av.audio.frame import AudioFrame
 
-from edged.record.sdp import AudioTrack, Codec
+from edged.record.net.sdp import AudioTrack, Codec
 from tests.record_film import AUDIO_CHANNEL, packet
 
 AAC_TYPE = 97

@@ -9,8 +9,8 @@ import logging
 from collections.abc import Callable
 
 from edged.base.clock import SECOND, Clock
+from edged.record.disk.runs import RunCounter
 from edged.record.errors import BadStream, StreamFailed
-from edged.record.runs import RunCounter
 from edged.record.session import SCRATCH_BYTES, Session
 
 log = logging.getLogger(__name__)

@@ -11,10 +11,10 @@ Bytes that are neither a frame nor a message are passed over, up to the next fra
 import struct
 from collections.abc import Callable, Mapping
 
-from edged.record.depacketize import UNIT_LIMIT, Depacketizer
+from edged.record.codecs.depacketize import UNIT_LIMIT, Depacketizer
 from edged.record.errors import BadStream
+from edged.record.net.rtsp_message import Message, parse_message
 from edged.record.quirks import OnQuirk, Quirk
-from edged.record.rtsp_message import Message, parse_message
 
 OnPacket = Callable[[memoryview, int, int, int, int], None]  # data, start, stop, wall_us, mono_us
 

@@ -17,12 +17,12 @@ from edged.base.sdnotify import notify, watchdog_interval_us
 from edged.base.tasks import Progress, cancel
 from edged.model import RecorderStart, RecorderStatus
 from edged.record.assignment import Assignment, BadAssignment, read_assignment
+from edged.record.disk.runs import RunCounter
 from edged.record.engine import Engine
 from edged.record.errors import StateUnusable
 from edged.record.handover import Handover
 from edged.record.lock import Lock, lock_path
-from edged.record.names import Names
-from edged.record.runs import RunCounter
+from edged.record.net.names import Names
 from edged.record.status import StatusServer, status_socket_path
 from edged.record.streams import Streams
 from edged.record.yielding import Yielding

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from edged.base.clock import SECOND
 from edged.model import Cause
 from edged.record.buffers import FrameBuffer
-from edged.record.fmp4 import SyncPoint, fragment_head, indexed_keys, init_segment, random_access
-from edged.record.formats import AudioFormat, Entry, VideoFormat
 from edged.record.missing import Missing
+from edged.record.mp4.fmp4 import SyncPoint, fragment_head, indexed_keys, init_segment, random_access
+from edged.record.mp4.formats import AudioFormat, Entry, VideoFormat
+from edged.record.net.rtp import CLOCK, signed_ticks, ticks_to_us, us_to_ticks
 from edged.record.quirks import Quirk
-from edged.record.rtp import CLOCK, signed_ticks, ticks_to_us, us_to_ticks
 from edged.record.sink import SegmentEnd, SegmentStart, Sink
 from edged.record.soundtrack import LeastDelay, Soundtrack
 from edged.record.timeline import MediaTime, lay_out

@@ -8,17 +8,17 @@ import secrets
 from collections.abc import Callable
 
 from edged.base.clock import SECOND
-from edged.record.audio import AudioReceiver
 from edged.record.buffers import FrameBuffer, Shelf
-from edged.record.connection import Connection
+from edged.record.codecs.audio import AudioReceiver
+from edged.record.codecs.tracks import video_receiver
 from edged.record.errors import BadStream, Closed, Stalled, StreamFailed, VolumeFenced
 from edged.record.interleaved import InterleavedReader, OnPacket
+from edged.record.net.connection import Connection
+from edged.record.net.rtp import CLOCK, sender_report
+from edged.record.net.rtsp_message import Message
+from edged.record.net.udp import UdpLane
 from edged.record.quirks import OnQuirk, Quirk
-from edged.record.rtp import CLOCK, sender_report
-from edged.record.rtsp_message import Message
 from edged.record.segmenter import Segmenter
-from edged.record.tracks import video_receiver
-from edged.record.udp import UdpLane
 
 STALL_US = 10 * SECOND  # without a whole frame
 KEYFRAME_US = 120 * SECOND  # smart codecs stretch their GOPs to a minute; none stretches them further

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from edged.model import Cause
-from edged.record.formats import VideoFormat
+from edged.record.mp4.formats import VideoFormat
 from edged.record.quirks import Quirk
 
 

@@ -5,10 +5,10 @@ that was held up least says how far a track's time lies from the host's, so audi
 """
 
 from edged.base.clock import SECOND
-from edged.record.fmp4 import Sample, SoundRun
-from edged.record.formats import AudioFormat
+from edged.record.mp4.fmp4 import Sample, SoundRun
+from edged.record.mp4.formats import AudioFormat
+from edged.record.net.rtp import signed_ticks
 from edged.record.quirks import OnQuirk, Quirk
-from edged.record.rtp import signed_ticks
 
 SOUND_LIMIT = 1024 * 1024  # bytes collected between two fragments; two seconds of AAC are under 100 KiB
 JUMP_US = 10 * SECOND  # a step of the timestamps that parts from arrival by more is the camera's clock jumping

@@ -12,19 +12,19 @@ from edged.base.tasks import Backoff
 from edged.model import Cause, Loss, StreamDown, StreamState, StreamStatus, StreamUp
 from edged.record.assignment import AssignedStream
 from edged.record.buffers import Shelf
-from edged.record.connection import Caller, Connection, Resolve, say_teardown
+from edged.record.codecs.tracks import audio_format
+from edged.record.disk.segment_file import Committed, SegmentFile
+from edged.record.disk.volume import VolumeWriter
+from edged.record.disk.volumes import Volumes
 from edged.record.engine import Engine
 from edged.record.errors import BadStream, NoRoom, StreamFailed, VolumeFenced
-from edged.record.formats import VideoFormat
+from edged.record.mp4.formats import VideoFormat
+from edged.record.net.connection import Caller, Connection, Resolve, say_teardown
+from edged.record.net.tls import Trust
 from edged.record.quirks import Quirk
-from edged.record.segment_file import Committed, SegmentFile
 from edged.record.segmenter import Lengths, Segmenter
 from edged.record.session import Counters, Session
 from edged.record.sink import SegmentEnd, SegmentStart
-from edged.record.tls import Trust
-from edged.record.tracks import audio_format
-from edged.record.volume import VolumeWriter
-from edged.record.volumes import Volumes
 
 log = logging.getLogger(__name__)
 HEALTHY_US = 10 * SECOND  # a session that stored frames for this long begins the back-off anew

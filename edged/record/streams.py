@@ -11,17 +11,17 @@ from edged.base.tasks import cancel, spawn
 from edged.model import RecorderStart, StreamStatus, VolumeStatus
 from edged.record.assignment import AssignedStream, AssignedVolume, Assignment
 from edged.record.buffers import Shelf
-from edged.record.connection import Resolve
+from edged.record.disk.runs import RunCounter
+from edged.record.disk.segment_file import Committed
+from edged.record.disk.volume import VolumeWriter, queue_bytes_for
+from edged.record.disk.volumes import Volumes
 from edged.record.engine import Engine
+from edged.record.net.connection import Resolve
+from edged.record.net.rtp import us_to_ticks
 from edged.record.orders import StreamKey
-from edged.record.rtp import us_to_ticks
-from edged.record.runs import RunCounter
-from edged.record.segment_file import Committed
 from edged.record.segmenter import Lengths
 from edged.record.session import Counters
 from edged.record.stream import House, StreamRecorder
-from edged.record.volume import VolumeWriter, queue_bytes_for
-from edged.record.volumes import Volumes
 
 log = logging.getLogger(__name__)
 SEGMENT_LIMIT_SECONDS = 60.0  # DESIGN 4: one file is at most 60 s

@@ -7,8 +7,8 @@ its clock is set, and stand still or run at another rate in broken firmware; non
 import itertools
 from collections.abc import Sequence
 
-from edged.record.fmp4 import Sample
-from edged.record.rtp import CLOCK, signed_ticks, us_to_ticks
+from edged.record.mp4.fmp4 import Sample
+from edged.record.net.rtp import CLOCK, signed_ticks, us_to_ticks
 
 REORDER = 2 * CLOCK  # frames shown in another order than sent lie closer together than this
 JUMP = 5 * CLOCK  # a larger step that arrival does not bear out is the camera's clock jumping

@@ -13,9 +13,9 @@ import pytest
 
 from edged.model import StreamKind
 from edged.record.assignment import AssignedStream
-from edged.record.connection import Caller, Connection
 from edged.record.errors import BadStream, CameraRefused, Closed, StreamFailed, UntrustedCamera, WrongCredentials
-from edged.record.tls import Trust
+from edged.record.net.connection import Caller, Connection
+from edged.record.net.tls import Trust
 from simulators.rtsp_message import Request
 from tests.certificates import certificate, server_context
 from tests.recorder_kit import until

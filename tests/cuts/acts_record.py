@@ -8,8 +8,8 @@ from pathlib import Path
 
 from edged.archive.layout import PART, segment_path
 from edged.model import StreamKind
-from edged.record.runs import RunCounter
-from edged.record.segment_file import Committed, SegmentFile
+from edged.record.disk.runs import RunCounter
+from edged.record.disk.segment_file import Committed, SegmentFile
 from tests.cuts.box import RECORDER, SET_UP_US, Act, CutBox, Tells, minutes, recorded
 from tests.record_film import Recording, Tape, film, show
 

@@ -18,8 +18,8 @@ from edged.config import Config, load_config
 from edged.model import RecorderStart, SegmentSealed
 from edged.record.assignment import AssignedVolume
 from edged.record.buffers import Shelf
-from edged.record.runs import RunCounter
-from edged.record.volume import VolumeWriter
+from edged.record.disk.runs import RunCounter
+from edged.record.disk.volume import VolumeWriter
 from edged.retain.evidence import EVERY_S as EVIDENCE_EVERY_S
 from tests.archive_kit import T0, sealed, write_journal
 

@@ -5,12 +5,13 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edged.record import h264, h265, rtp
+from edged.record.codecs import h264, h265
 from edged.record.errors import BadStream
-from edged.record.fmp4 import Sample, SyncPoint, fragment_head, indexed_keys, init_segment, random_access
-from edged.record.fmp4_read import Salvage, salvage
-from edged.record.formats import AudioFormat, VideoFormat
-from edged.record.sample_entry import aac_entry
+from edged.record.mp4.fmp4 import Sample, SyncPoint, fragment_head, indexed_keys, init_segment, random_access
+from edged.record.mp4.fmp4_read import Salvage, salvage
+from edged.record.mp4.formats import AudioFormat, VideoFormat
+from edged.record.mp4.sample_entry import aac_entry
+from edged.record.net import rtp
 from tests.fuzz.dice import Dice
 from tests.record_film import SECOND, START_US
 

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from edged.record.errors import StreamFailed
-from edged.record.replies import Replies
-from edged.record.sdp import AudioTrack, Codec
+from edged.record.net.replies import Replies
+from edged.record.net.sdp import AudioTrack, Codec
 from tests.fuzz.container import PPS, SPS, read_back
 from tests.record_film import AUDIO_CHANNEL, START_US, Recording, film, packet
 

@@ -6,14 +6,14 @@ import itertools
 from collections.abc import Sequence
 
 from edged.model import Cause
-from edged.record import rtp
-from edged.record.audio import AudioReceiver
+from edged.record.codecs.audio import AudioReceiver
+from edged.record.codecs.tracks import audio_format
 from edged.record.errors import BadStream
-from edged.record.fmp4 import random_access
-from edged.record.rtcp import Reception
-from edged.record.sdp import AudioTrack, Codec
-from edged.record.tracks import audio_format
-from edged.record.udp_order import WINDOW_BYTES, WINDOW_PACKETS, WINDOW_US, Held, Window
+from edged.record.mp4.fmp4 import random_access
+from edged.record.net import rtp
+from edged.record.net.rtcp import Reception
+from edged.record.net.sdp import AudioTrack, Codec
+from edged.record.net.udp_order import WINDOW_BYTES, WINDOW_PACKETS, WINDOW_US, Held, Window
 from simulators.clip import Clip
 from tests.fuzz.container import PPS, SPS, YEAR_2200_US, read_back
 from tests.fuzz.dice import Dice

@@ -3,11 +3,11 @@
 import contextlib
 
 from edged.record.errors import BadStream, StreamFailed
-from edged.record.replies import find_reply
-from edged.record.rtsp import Redirected, RtspClient
-from edged.record.rtsp_auth import Credentials
-from edged.record.rtsp_message import BODY_LIMIT, Message, parse_message
-from edged.record.sdp import find_audio, find_video
+from edged.record.net.replies import find_reply
+from edged.record.net.rtsp import Redirected, RtspClient
+from edged.record.net.rtsp_auth import Credentials
+from edged.record.net.rtsp_message import BODY_LIMIT, Message, parse_message
+from edged.record.net.sdp import find_audio, find_video
 from tests.fuzz.dice import Dice
 
 LONGEST_OPENING = 2500  # replies: a hundred the camera was not asked for, before each answer to each attempt

@@ -8,8 +8,8 @@ import pytest
 
 from edged.archive.layout import segment_path
 from edged.model import Fact, SegmentSealed, StreamKind
-from edged.record.fmp4 import wall_time
-from edged.record.recovery import Recovered, recover
+from edged.record.disk.recovery import Recovered, recover
+from edged.record.mp4.fmp4 import wall_time
 from tests.film_proof import prove
 from tests.fuzz.container import read_back
 from tests.record_film import SECOND, START_US, Recording, film, show

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from edged.model import StreamKind
-from edged.record.journal_file import JournalFile
-from edged.record.runs import RunCounter
-from edged.record.segment_file import Committed, SegmentFile
+from edged.record.disk.journal_file import JournalFile
+from edged.record.disk.runs import RunCounter
+from edged.record.disk.segment_file import Committed, SegmentFile
 from edged.record.sink import SegmentEnd, SegmentStart
 from tests.powercut.aftermath import SECOND, check_journal_is_true, path_of, sealed_of
 from tests.powercut.powered import PoweredDisk, missing

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edged.record.audio import AudioReceiver, describe
+from edged.record.codecs.audio import AudioReceiver, describe
 from edged.record.errors import BadStream
-from edged.record.fmp4 import random_access
+from edged.record.mp4.fmp4 import random_access
+from edged.record.net.sdp import AudioTrack, Codec, find_audio
 from edged.record.quirks import Quirk
-from edged.record.sdp import AudioTrack, Codec, find_audio
 from edged.record.soundtrack import SOUND_LIMIT
 from simulators.judge import check_gapless, decode_all, read_frames
 from tests.deep import examples

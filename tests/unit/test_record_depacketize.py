@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edged.record.depacketize import UNIT_LIMIT
+from edged.record.codecs.depacketize import UNIT_LIMIT
+from edged.record.codecs.h264 import describe
 from edged.record.errors import BadStream
-from edged.record.h264 import describe
-from edged.record.rtp import MAX_DROPOUT, sender_report, signed_ticks, steps_between, ticks_to_us, us_to_ticks
-from edged.record.sdp import Codec
+from edged.record.net.rtp import MAX_DROPOUT, sender_report, signed_ticks, steps_between, ticks_to_us, us_to_ticks
+from edged.record.net.sdp import Codec
 from simulators.packets import read_mark
 from tests.deep import examples
 from tests.record_film import SECOND, START_US, TYPE, Receiver, film, packet, show

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edged.model import Cause
-from edged.record.formats import Entry
-from edged.record.h264 import recovery_frames
-from edged.record.h264_depacketize import GRADUAL_US
+from edged.record.codecs.h264 import recovery_frames
+from edged.record.codecs.h264_depacketize import GRADUAL_US
+from edged.record.mp4.formats import Entry
 from edged.record.quirks import Quirk
 from simulators.clip import Clip
 from simulators.judge import read_frames

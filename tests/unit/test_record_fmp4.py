@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edged.record import fmp4
+from edged.record.codecs.h264 import parse_sps
 from edged.record.errors import BadStream
-from edged.record.fmp4_read import Salvage, salvage
-from edged.record.h264 import parse_sps
+from edged.record.mp4 import fmp4
+from edged.record.mp4.fmp4_read import Salvage, salvage
 from simulators.judge import check_gapless, decode_all, read_frames
 from tests.deep import examples
 from tests.record_film import SECOND, START_US, Recording, Tape, film, show

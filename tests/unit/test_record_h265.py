@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edged.record.codecs.h265 import describe, parse_sps
 from edged.record.errors import BadStream
-from edged.record.fmp4 import random_access
-from edged.record.h265 import describe, parse_sps
+from edged.record.mp4.fmp4 import random_access
+from edged.record.net.sdp import Codec, find_video
 from edged.record.quirks import Quirk
-from edged.record.sdp import Codec, find_video
 from simulators.h265 import read_mark
 from simulators.judge import check_gapless, decode_all, read_frames
 from tests.deep import examples

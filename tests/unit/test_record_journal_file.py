@@ -4,7 +4,7 @@ from pathlib import Path
 
 from edged.archive import journal
 from edged.model import Cause, Loss, RecorderStart, SegmentSealed, StreamKind
-from edged.record.journal_file import known_segments
+from edged.record.disk.journal_file import known_segments
 from tests.record_film import START_US
 from tests.recorder_kit import RECORDER
 

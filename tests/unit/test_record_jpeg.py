@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edged.record import jpeg
+from edged.record.codecs import jpeg
 from edged.record.errors import BadStream
-from edged.record.fmp4 import random_access
+from edged.record.mp4.fmp4 import random_access
+from edged.record.net.sdp import Codec, find_video
 from edged.record.quirks import Quirk
-from edged.record.sdp import Codec, find_video
 from simulators.judge import check_gapless, decode_all
 from tests.deep import examples
 from tests.record_film import JPEG_TYPE, START_US, TYPE, Receiver, Recording, film, packet, show

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edged.record.rtsp_auth import Credentials, parse_challenges
+from edged.record.net.rtsp_auth import Credentials, parse_challenges
 
 MD5 = 'Digest realm="cam", qop="auth", nonce="n1", algorithm=MD5'
 SHA = 'Digest realm="cam", qop="auth", nonce="n2", algorithm=SHA-256'

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edged.model import Cause
-from edged.record.rtp import CLOCK
+from edged.record.net.rtp import CLOCK
 from edged.record.timeline import MediaTime
 from simulators.clip import Clip
 from tests.deep import examples

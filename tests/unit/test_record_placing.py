@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edged.record.placing import Room, choose
+from edged.record.disk.placing import Room, choose
 
 GIB = 1 << 30
 ROOMS = st.lists(

@@ -1,6 +1,6 @@
 """A volume's queue grows with the streams that are recorded to it."""
 
-from edged.record.volume import QUEUE_BYTES, queue_bytes_for
+from edged.record.disk.volume import QUEUE_BYTES, queue_bytes_for
 
 
 def test_many_streams_whose_fragments_come_at_once_do_not_fill_the_queue() -> None:

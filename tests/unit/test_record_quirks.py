@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edged.model import RecorderStatus, StreamKind, StreamState, StreamStatus
+from edged.record.codecs.tracks import video_receiver
 from edged.record.errors import BadStream
 from edged.record.interleaved import GARBAGE_LIMIT
+from edged.record.net.sdp import Codec, VideoTrack
 from edged.record.quirks import Quirk
-from edged.record.sdp import Codec, VideoTrack
 from edged.record.status import decode_status, encode_status
-from edged.record.tracks import video_receiver
 from simulators.judge import check_gapless, decode_all, read_frames
 from tests.deep import examples
 from tests.record_film import (

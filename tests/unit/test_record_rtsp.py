@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edged.record.errors import BadStream, CameraRefused, Closed, WrongCredentials
-from edged.record.rtsp import Conversation, Lane, LeftSession, Playing, RtspClient
-from edged.record.rtsp_auth import Credentials
-from edged.record.rtsp_message import BODY_LIMIT, HEAD_LIMIT, Message, parse_message
+from edged.record.net.rtsp import Conversation, Lane, LeftSession, Playing, RtspClient
+from edged.record.net.rtsp_auth import Credentials
+from edged.record.net.rtsp_message import BODY_LIMIT, HEAD_LIMIT, Message, parse_message
 
 CAPTURES = Path(__file__).resolve().parents[3] / "shared" / "captures" / "rtsp"
 URL = "rtsp://camera.invalid/stream"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edged.record.runs import BLOCK, RunCounter
+from edged.record.disk.runs import BLOCK, RunCounter
 
 
 def test_no_run_is_ever_given_twice(tmp_path: Path) -> None:

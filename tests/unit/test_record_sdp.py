@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edged.record.buffers import FrameBuffer, Shelf
+from edged.record.codecs.tracks import video_receiver
 from edged.record.errors import BadStream
-from edged.record.rtsp_message import parse_message
-from edged.record.sdp import find_video
-from edged.record.tracks import video_receiver
+from edged.record.net.rtsp_message import parse_message
+from edged.record.net.sdp import find_video
 
 CAPTURES = Path(__file__).resolve().parents[3] / "shared" / "captures" / "rtsp"
 captures = pytest.mark.skipif(not CAPTURES.is_dir(), reason="the recorded replies of real cameras are not here")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edged.model import Cause
-from edged.record.rtp import CLOCK
+from edged.record.net.rtp import CLOCK
 from edged.record.timeline import MediaTime, lay_out
 from simulators.judge import check_gapless, decode_all, read_frames
 from tests.deep import examples

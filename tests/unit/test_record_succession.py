@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from edged.archive import journal
 from edged.base.clock import SECOND
 from edged.model import Cause, Loss, StreamKind, StreamState, StreamStatus
-from edged.record.journal_file import JournalFile
+from edged.record.disk.journal_file import JournalFile
+from edged.record.disk.runs import BLOCK, RunCounter
+from edged.record.disk.segment_file import Committed, SegmentFile
 from edged.record.lock import Lock, is_running, lock_path, running_pid
 from edged.record.orders import BadOrder, Leave, Order, Release, Succeed, decode_order, encode_order
-from edged.record.runs import BLOCK, RunCounter
-from edged.record.segment_file import Committed, SegmentFile
 from edged.record.sink import SegmentStart
 from edged.record.succession import OWN_TROUBLES_US, PATIENCE_US, Taking, decide
 from tests.recorder_kit import until
@@ -172,7 +172,7 @@ APPENDER = """
 import sys
 from pathlib import Path
 from edged.model import Cause, Loss, StreamKind
-from edged.record.journal_file import JournalFile
+from edged.record.disk.journal_file import JournalFile
 file, number = JournalFile(Path(sys.argv[1]), "r"), int(sys.argv[2])
 while True:
     number += 1

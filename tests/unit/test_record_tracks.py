@@ -6,11 +6,11 @@ import pytest
 
 from edged.model import StreamKind
 from edged.record.assignment import AssignedStream, Assignment, read_assignment, write_assignment
+from edged.record.codecs.tracks import audio_format
+from edged.record.net.rtsp import Lane, Playing, RtspClient
+from edged.record.net.rtsp_message import parse_message
+from edged.record.net.sdp import Codec, find_audio
 from edged.record.quirks import Quirk
-from edged.record.rtsp import Lane, Playing, RtspClient
-from edged.record.rtsp_message import parse_message
-from edged.record.sdp import Codec, find_audio
-from edged.record.tracks import audio_format
 
 URL = "rtsp://camera.invalid/stream"
 CAPTURES = Path(__file__).resolve().parents[3] / "shared" / "captures" / "rtsp"

@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edged.record.buffers import Shelf
-from edged.record.connection import Connection
 from edged.record.errors import Stalled
-from edged.record.rtcp import Reception
-from edged.record.rtsp import Lane, Playing, RtspClient
-from edged.record.sdp import find_video
+from edged.record.net.connection import Connection
+from edged.record.net.rtcp import Reception
+from edged.record.net.rtsp import Lane, Playing, RtspClient
+from edged.record.net.sdp import find_video
+from edged.record.net.udp import REPORT_US, PortPair, UdpLane
+from edged.record.net.udp_order import WINDOW_BYTES, WINDOW_PACKETS, WINDOW_US, Held, Window
 from edged.record.session import Counters, Session
-from edged.record.udp import REPORT_US, PortPair, UdpLane
-from edged.record.udp_order import WINDOW_BYTES, WINDOW_PACKETS, WINDOW_US, Held, Window
 from tests.deep import examples
 from tests.record_film import Recording, film
 

@@ -15,9 +15,9 @@ from edged.base.clock import SystemClock
 from edged.model import Cause, Loss, RecorderStart, RecorderStop, StreamKind
 from edged.record.assignment import AssignedVolume
 from edged.record.buffers import Shelf
-from edged.record.runs import RunCounter
-from edged.record.segment_file import Committed, SegmentFile
-from edged.record.volume import VolumeWriter
+from edged.record.disk.runs import RunCounter
+from edged.record.disk.segment_file import Committed, SegmentFile
+from edged.record.disk.volume import VolumeWriter
 from simulators.judge import check_gapless, decode_all, read_frames
 from tests.record_film import START_US, Recording, Tape, film, show
 from tests.recorder_kit import RECORDER, Site, until

@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-from edged.record.placing import Room, choose
-from edged.record.volume import VolumeWriter, queue_bytes_for
+from edged.record.disk.placing import Room, choose
+from edged.record.disk.volume import VolumeWriter, queue_bytes_for
 
 
 class Volumes:

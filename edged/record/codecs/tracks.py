@@ -1,15 +1,15 @@
 """Which receiver takes a track's packets, and what the file will say about it."""
 
-from edged.record import audio
 from edged.record.buffers import FrameBuffer
-from edged.record.depacketize import Depacketizer, OnUnit
+from edged.record.codecs import audio
+from edged.record.codecs.depacketize import Depacketizer, OnUnit
+from edged.record.codecs.h264_depacketize import H264Depacketizer
+from edged.record.codecs.h265_depacketize import H265Depacketizer
+from edged.record.codecs.jpeg_depacketize import JpegDepacketizer
 from edged.record.errors import BadStream
-from edged.record.formats import AudioFormat
-from edged.record.h264_depacketize import H264Depacketizer
-from edged.record.h265_depacketize import H265Depacketizer
-from edged.record.jpeg_depacketize import JpegDepacketizer
+from edged.record.mp4.formats import AudioFormat
+from edged.record.net.sdp import CLOCK_RATE, AudioTrack, Codec, VideoTrack
 from edged.record.quirks import OnQuirk, Quirk
-from edged.record.sdp import CLOCK_RATE, AudioTrack, Codec, VideoTrack
 
 
 def video_receiver(track: VideoTrack, buffer: FrameBuffer, on_unit: OnUnit, on_quirk: OnQuirk) -> Depacketizer:

@@ -11,10 +11,10 @@ import struct
 from abc import ABC, abstractmethod
 from typing import ClassVar, Protocol
 
-from edged.record import rtp
 from edged.record.buffers import FrameBuffer
 from edged.record.errors import BadStream
-from edged.record.formats import Entry, VideoFormat
+from edged.record.mp4.formats import Entry, VideoFormat
+from edged.record.net import rtp
 from edged.record.quirks import OnQuirk, Quirk
 
 UNIT_LIMIT = 8 * 1024 * 1024  # a 4K keyframe is under 2 MiB; without a limit one camera could take all memory

@@ -12,10 +12,10 @@ from collections.abc import Callable
 
 from edged.base.clock import SECOND
 from edged.record.errors import Unreachable
-from edged.record.rtcp import Reception
-from edged.record.rtp import CLOCK
-from edged.record.rtsp import Lane
-from edged.record.udp_order import Held, Window
+from edged.record.net.rtcp import Reception
+from edged.record.net.rtp import CLOCK
+from edged.record.net.rtsp import Lane
+from edged.record.net.udp_order import Held, Window
 
 RECEIVE_BUFFER = 2 * 1024 * 1024  # the kernel counts a packet of 1400 bytes as 2304, so 1 MiB would hold half of it
 REPORT_US = 5 * SECOND  # RFC 3550, 6.2: no more often

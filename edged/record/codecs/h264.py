@@ -4,11 +4,11 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edged.record.bits import Bits, without_emulation
-from edged.record.boxes import box
+from edged.record.codecs.bits import Bits, without_emulation
 from edged.record.errors import BadStream
-from edged.record.formats import VideoFormat
-from edged.record.sample_entry import avc_codec, visual_entry
+from edged.record.mp4.boxes import box
+from edged.record.mp4.formats import VideoFormat
+from edged.record.mp4.sample_entry import avc_codec, visual_entry
 
 SLICE_FIRST, SLICE_LAST = 1, 5  # NAL unit types that carry picture (7.4.1)
 IDR, SEI, SPS, PPS = 5, 6, 7, 8

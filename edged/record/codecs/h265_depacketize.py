@@ -4,10 +4,8 @@ import struct
 from collections.abc import Sequence
 
 from edged.record.buffers import FrameBuffer
-from edged.record.depacketize import NONE, OnUnit
-from edged.record.errors import BadStream
-from edged.record.formats import Entry, VideoFormat
-from edged.record.h265 import (
+from edged.record.codecs.depacketize import NONE, OnUnit
+from edged.record.codecs.h265 import (
     KEY_FIRST,
     KEY_LAST,
     OPEN_KEYS,
@@ -19,7 +17,9 @@ from edged.record.h265 import (
     picture_parameter_set_id,
     unit_type,
 )
-from edged.record.nal_units import PARAMETER_SET_BYTES, NalDepacketizer, with_parameter_set
+from edged.record.codecs.nal_units import PARAMETER_SET_BYTES, NalDepacketizer, with_parameter_set
+from edged.record.errors import BadStream
+from edged.record.mp4.formats import Entry, VideoFormat
 from edged.record.quirks import OnQuirk
 
 _LENGTH_AND_HEADER = struct.Struct(">IBB")

@@ -7,7 +7,7 @@ import ssl
 
 from edged.record.assignment import AssignedStream
 from edged.record.errors import BadStream, Closed, Unreachable
-from edged.record.tls import TlsSocket, Trust, check_pin
+from edged.record.net.tls import TlsSocket, Trust, check_pin
 
 CONNECT_SECONDS = 5.0
 RECEIVE_BUFFER = 1024 * 1024  # holds two seconds of 4 Mbit/s while the loop is busy elsewhere

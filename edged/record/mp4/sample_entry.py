@@ -2,7 +2,7 @@
 
 import struct
 
-from edged.record.boxes import Damaged, box, descend, full_box
+from edged.record.mp4.boxes import Damaged, box, descend, full_box
 
 _ES, _DECODER_CONFIG, _DECODER_INFO, _SL_CONFIG = 3, 4, 5, 6  # descriptor tags (ISO/IEC 14496-1, 7.2.2.1)
 

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from edged.record.boxes import box, full_box
-from edged.record.formats import AudioFormat, VideoFormat
-from edged.record.rtp import CLOCK
+from edged.record.mp4.boxes import box, full_box
+from edged.record.mp4.formats import AudioFormat, VideoFormat
+from edged.record.net.rtp import CLOCK
 
 T = TypeVar("T")
 TRACK, SOUND_TRACK = 1, 2

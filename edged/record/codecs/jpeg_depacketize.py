@@ -6,10 +6,19 @@ A picture with a lost packet is left out whole: behind the gap nothing of it can
 from dataclasses import replace
 
 from edged.record.buffers import FrameBuffer
-from edged.record.depacketize import NONE, Depacketizer, OnUnit
+from edged.record.codecs.depacketize import NONE, Depacketizer, OnUnit
+from edged.record.codecs.jpeg import (
+    DYNAMIC,
+    END,
+    TABLES_FOLLOW,
+    WITH_RESTARTS,
+    Picture,
+    describe,
+    header,
+    scaled_tables,
+)
 from edged.record.errors import BadStream
-from edged.record.formats import VideoFormat
-from edged.record.jpeg import DYNAMIC, END, TABLES_FOLLOW, WITH_RESTARTS, Picture, describe, header, scaled_tables
+from edged.record.mp4.formats import VideoFormat
 from edged.record.quirks import OnQuirk
 
 _UNKNOWN = Picture(0, 0, 0, 0, 0, 0, b"")

@@ -7,7 +7,7 @@ a packet that comes after that, or twice, is left out.
 
 from dataclasses import dataclass
 
-from edged.record.rtp import steps_between
+from edged.record.net.rtp import steps_between
 
 WINDOW_US = 200_000  # how long to wait; a switch that takes two ways differs by a few milliseconds, Wi-Fi by more
 WINDOW_PACKETS = 512  # over a tenth of a second of the fastest camera

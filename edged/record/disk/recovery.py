@@ -26,9 +26,9 @@ from edged.archive.layout import PART, SEGMENTS, SegmentName, parse_segment_path
 from edged.base.clock import SECOND
 from edged.base.files import sync_folder
 from edged.model import Fact, SegmentSealed, StreamKind
-from edged.record.fmp4 import random_access
-from edged.record.fmp4_read import Salvage, salvage
-from edged.record.journal_file import known_segments, recent_days
+from edged.record.disk.journal_file import known_segments, recent_days
+from edged.record.mp4.fmp4 import random_access
+from edged.record.mp4.fmp4_read import Salvage, salvage
 
 log = logging.getLogger(__name__)
 _CHUNK = 4 * 1024 * 1024

@@ -7,10 +7,10 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edged.record.boxes import Damaged, children, descend
-from edged.record.fmp4 import SOUND_TRACK, SYNC_SAMPLE, TRACK, SyncPoint, indexed_keys, wall_time
-from edged.record.rtp import CLOCK, ticks_to_us
-from edged.record.sample_entry import read_entry
+from edged.record.mp4.boxes import Damaged, children, descend
+from edged.record.mp4.fmp4 import SOUND_TRACK, SYNC_SAMPLE, TRACK, SyncPoint, indexed_keys, wall_time
+from edged.record.mp4.sample_entry import read_entry
+from edged.record.net.rtp import CLOCK, ticks_to_us
 
 Read = Callable[[int, int], bytes]  # (offset, size) -> at most size bytes, as os.pread
 _BLOCK = 4096  # what file systems lose, they lose in multiples of this

@@ -24,14 +24,14 @@ from edged.base.tasks import Backoff
 from edged.model import Fact, RecorderStart, RecorderStop, VolumeStatus
 from edged.record.assignment import AssignedVolume
 from edged.record.buffers import Shelf
+from edged.record.disk.identity import Identity
+from edged.record.disk.journal_file import JournalFile
+from edged.record.disk.recovery import Recovered, recover
+from edged.record.disk.runs import RunCounter
+from edged.record.disk.segment_file import SegmentFile
+from edged.record.disk.trial import has_room, try_out
 from edged.record.errors import VolumeFenced
-from edged.record.identity import Identity
-from edged.record.journal_file import JournalFile
-from edged.record.recovery import Recovered, recover
-from edged.record.runs import RunCounter
-from edged.record.segment_file import SegmentFile
 from edged.record.sink import SegmentEnd
-from edged.record.trial import has_room, try_out
 
 log = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Callable
 
-from edged.record.depacketize import NONE, Depacketizer
+from edged.record.codecs.depacketize import NONE, Depacketizer
 from edged.record.errors import BadStream
 
 PARAMETER_SETS_LIMIT = 32  # distinct PPS kept; streams use one or two

@@ -4,11 +4,11 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edged.record.bits import Bits, without_emulation
-from edged.record.boxes import box
+from edged.record.codecs.bits import Bits, without_emulation
 from edged.record.errors import BadStream
-from edged.record.formats import VideoFormat
-from edged.record.sample_entry import hevc_codec, visual_entry
+from edged.record.mp4.boxes import box
+from edged.record.mp4.formats import VideoFormat
+from edged.record.mp4.sample_entry import hevc_codec, visual_entry
 
 PICTURE_LAST = 31  # NAL unit types up to here carry picture (7.4.2.2)
 KEY_FIRST, KEY_LAST = 16, 23  # where decoding can begin: BLA, IDR, CRA and what is reserved beside them

@@ -1,7 +1,7 @@
 """Replies out of the bytes of a connection that interleaved frames come over as well. No sockets, no clock."""
 
 from edged.record.errors import BadStream
-from edged.record.rtsp_message import BODY_LIMIT, HEAD_LIMIT, Message, parse_message
+from edged.record.net.rtsp_message import BODY_LIMIT, HEAD_LIMIT, Message, parse_message
 
 EARLY_LIMIT = 4 * 1024 * 1024  # frames sent before the reply to PLAY
 _START = b"RTSP/1."

@@ -5,10 +5,8 @@ from collections.abc import Sequence
 
 from edged.base.clock import SECOND
 from edged.record.buffers import FrameBuffer
-from edged.record.depacketize import NONE, OnUnit
-from edged.record.errors import BadStream
-from edged.record.formats import Entry, VideoFormat
-from edged.record.h264 import (
+from edged.record.codecs.depacketize import NONE, OnUnit
+from edged.record.codecs.h264 import (
     IDR,
     PPS,
     SEI,
@@ -20,7 +18,9 @@ from edged.record.h264 import (
     parameter_set_id,
     recovery_frames,
 )
-from edged.record.nal_units import PARAMETER_SET_BYTES, NalDepacketizer, with_parameter_set
+from edged.record.codecs.nal_units import PARAMETER_SET_BYTES, NalDepacketizer, with_parameter_set
+from edged.record.errors import BadStream
+from edged.record.mp4.formats import Entry, VideoFormat
 from edged.record.quirks import OnQuirk
 
 _LENGTH_AND_HEADER = struct.Struct(">IB")

@@ -6,13 +6,13 @@ Audio never harms the video beside it: nothing here raises, and what cannot be u
 from typing import Protocol
 
 from edged.base.clock import SECOND
-from edged.record import rtp
-from edged.record.bits import Bits
+from edged.record.codecs.bits import Bits
 from edged.record.errors import BadStream
-from edged.record.formats import AudioFormat
+from edged.record.mp4.formats import AudioFormat
+from edged.record.mp4.sample_entry import aac_codec, aac_entry, audio_entry
+from edged.record.net import rtp
+from edged.record.net.sdp import AudioTrack, Codec
 from edged.record.quirks import OnQuirk, Quirk
-from edged.record.sample_entry import aac_codec, aac_entry, audio_entry
-from edged.record.sdp import AudioTrack, Codec
 
 AAC_FRAME = 1024  # samples (ISO/IEC 14496-3, 4.5.1.1: frameLengthFlag 0)
 FRAMES_LIMIT = 256  # of one packet: five seconds of AAC; cameras send one to four

@@ -4,8 +4,8 @@ import struct
 from dataclasses import dataclass
 
 from edged.record.errors import BadStream
-from edged.record.formats import VideoFormat
-from edged.record.sample_entry import visual_entry
+from edged.record.mp4.formats import VideoFormat
+from edged.record.mp4.sample_entry import visual_entry
 
 END = b"\xff\xd9"
 WITH_RESTARTS = 64  # types from here on carry a restart header (3.1.3)

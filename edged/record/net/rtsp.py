@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
 
 from edged.record.errors import BadStream, CameraRefused, Closed, WrongCredentials
-from edged.record.rtsp_auth import Credentials
-from edged.record.rtsp_message import Message, format_request
-from edged.record.sdp import AudioTrack, VideoTrack, find_audio, find_video
+from edged.record.net.rtsp_auth import Credentials
+from edged.record.net.rtsp_message import Message, format_request
+from edged.record.net.sdp import AudioTrack, VideoTrack, find_audio, find_video
 
 AGENT = "edged"
 TIMEOUT_SECONDS = 60  # RFC 2326, 12.37: where the camera names none

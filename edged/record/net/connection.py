@@ -18,11 +18,11 @@ from urllib.parse import urlsplit
 
 from edged.record.assignment import AssignedStream
 from edged.record.errors import BadStream, Closed, Stalled, Unreachable
-from edged.record.replies import Replies, find_reply
-from edged.record.rtsp import Conversation, LeftSession, Playing, Redirected, RtspClient
-from edged.record.tls import Trust
-from edged.record.udp import PortPair
-from edged.record.wire import CONNECT_SECONDS, ControlSocket, names, open_wire, receive, send
+from edged.record.net.replies import Replies, find_reply
+from edged.record.net.rtsp import Conversation, LeftSession, Playing, Redirected, RtspClient
+from edged.record.net.tls import Trust
+from edged.record.net.udp import PortPair
+from edged.record.net.wire import CONNECT_SECONDS, ControlSocket, names, open_wire, receive, send
 
 REPLY_SECONDS = 5.0
 OPENING_SECONDS = 20.0  # for the whole conversation, however many replies keep it going

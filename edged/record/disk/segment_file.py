@@ -11,7 +11,7 @@ from pathlib import Path
 from edged.archive.layout import PART, segment_path
 from edged.base.files import make_folder, sync_folder
 from edged.model import SegmentSealed, StreamKind
-from edged.record.runs import RunCounter
+from edged.record.disk.runs import RunCounter
 from edged.record.sink import SegmentEnd, SegmentStart
 
 

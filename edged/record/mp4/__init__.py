@@ -1,0 +1,1 @@
+"""Fragmented MP4, written and read back. No files, no clock."""
