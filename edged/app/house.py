@@ -163,7 +163,7 @@ class House:
         ]
         gate = Gate()
         self.holds = Holds(database, clock, gate, swept)
-        self.evidence = Evidence(database, clock, swept)
+        self.evidence = Evidence(database, clock, swept, immutable=config.retention.immutable_holds)
         self.deletions = Deletions()
         self.sweep = Sweep(
             database,

@@ -52,12 +52,23 @@ def _list(arguments: argparse.Namespace) -> int:
         print_json(answer)
         return 0
     print_table(
-        ("HOLD", "CAMERAS", "FROM", "TO", "CASE", "PLACED BY", "STATE"),
+        ("HOLD", "CAMERAS", "FROM", "TO", "CASE", "PLACED BY", "STATE", "EVIDENCE"),
         [
-            (h["id"], ",".join(h["cameras"]), h["from"], h["to"] or "open", h["case"], h["placed_by"], h["state"])
+            (
+                h["id"],
+                ",".join(h["cameras"]),
+                h["from"],
+                h["to"] or "open",
+                h["case"],
+                h["placed_by"],
+                h["state"],
+                h["evidence"] or "",
+            )
             for h in answer["holds"]
         ],
     )
+    for volume, why in answer["not_immutable"].items():
+        print(f"volume {volume}: held files are linked, but cannot be made immutable ({why})")
     return 0
 
 

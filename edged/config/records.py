@@ -199,6 +199,7 @@ class RetentionConfig(Record):
     alarm_ahead: Days = Field(default=14, ge=0, le=365)  # a disk that will be full of what must stay is told so early
     scrub_within: Days = Field(default=30, ge=1, le=365)  # every recording is read again and compared with its hash
     camera_clocks: bool = True  # whether a majority of the cameras' clocks may vouch for this box's
+    immutable_holds: bool = False  # whether held files get the immutable attribute besides their second names
     rule_packs: Path | None = None  # a folder of rule packs instead of the shipped ones
 
 

@@ -12,7 +12,9 @@ from edged.base.spans import Span
 from edged.model import StreamKind
 from edged.report.requests import BadRequest, parse_time, print_time, read_body, seconds
 from edged.report.rooms import Rooms
+from edged.retain.evidence import to_link_by_hold
 from edged.retain.holds import Hold, HoldExtension, HoldRequest
+from edged.retain.locks import kept_as
 from edged.retain.timekeeping import confirm, read_state, reading
 
 _STATES = {DOOMED: "doomed", MISSING: "missing"}
@@ -38,7 +40,13 @@ class _Retention:
 
     async def holds(self, request: web.Request) -> web.Response:
         found = await self._rooms.holds.list(released="all" in request.query)
-        return web.json_response({"holds": [_hold(hold) for hold in found]})
+        to_link, locks = await self._rooms.database.read(to_link_by_hold), self._rooms.evidence.locks
+        told = [
+            _hold(hold) | {"evidence": None if hold.released_us else kept_as(to_link.get(hold.id, 0), locks.values())}
+            for hold in found
+        ]
+        refused = {volume: one.refused for volume, one in locks.items() if one.refused}
+        return web.json_response({"holds": told, "not_immutable": refused})
 
     async def place(self, request: web.Request) -> web.Response:
         texts = ("from", "case", "authority", "document", "by")

@@ -14,6 +14,7 @@ from edged.outage.desk import OutageDesk
 from edged.prove.desk import ProofDesk
 from edged.prove.scrub import Scrub
 from edged.report.health import Snapshot
+from edged.retain.evidence import Evidence
 from edged.retain.holds import Holds
 
 
@@ -36,6 +37,7 @@ class Rooms(Protocol):
     volumes: Sequence[Volume]
     law: SiteLaw
     holds: Holds
+    evidence: Evidence
     desk: OutageDesk
     proofs: ProofDesk
     scrub: Scrub

@@ -1,5 +1,6 @@
 """The files of a volume: is it there, how full is it, unlink. Everything blocking runs on the volume's own thread."""
 
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -7,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from edged.archive.volumes import Space, Volume, prove
 from edged.base.files import sync_folder
+from edged.base.immutable import is_immutable
 from edged.base.worker import Worker
 
 
@@ -72,7 +74,7 @@ def _unlink(volume: Volume, files: Sequence[PurePosixPath], stop_asked: Callable
         except FileNotFoundError:
             done.gone.add(file)
         except OSError as error:
-            done.failed[file] = error.strerror or type(error).__name__
+            done.failed[file] = _why(volume.path / file, error)
         else:
             done.gone.add(file)
     for folder in sorted({file.parent for file in done.gone}):
@@ -85,3 +87,11 @@ def _unlink(volume: Volume, files: Sequence[PurePosixPath], stop_asked: Callable
                 done.gone.remove(file)
                 done.failed[file] = f"its folder cannot be synced ({error.strerror})"
     return done
+
+
+def _why(file: Path, error: OSError) -> str:
+    # Never cleared here: a deletion that should not be must meet it. A released hold's is cleared within seconds.
+    with contextlib.suppress(OSError):
+        if isinstance(error, PermissionError) and is_immutable(file):
+            return "it is immutable, as held evidence is until its holds are released"
+    return error.strerror or type(error).__name__

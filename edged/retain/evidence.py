@@ -7,12 +7,14 @@ So that a stray `rm` of the segments tree costs no evidence (I2). The index keep
 grows by trigger, in the transaction that places a hold or indexes a segment, and a line leaves it once the link is
 durable. hold.json is written before the first link and removed after the last. Once two people have released the hold
 its links go; where one has become a file's only name, and the index still has the file, the file is first put back.
+
+With retention.immutable_holds a held file is made immutable besides, once its link is durable (see retain/locks.py).
 """
 
 import logging
 import os
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -25,6 +27,7 @@ from edged.base.clock import SECOND, Clock
 from edged.base.files import make_folder, replace_file, sync_folder, working_name
 from edged.retain.disk import SweptVolume
 from edged.retain.holds import Hold, list_holds
+from edged.retain.locks import Link, Locks, StillLocked, held_links, links_of, plan
 from edged.retain.sidecar import HELD, SIDECAR, read_sidecar, sidecar
 
 log = logging.getLogger(__name__)
@@ -42,11 +45,19 @@ class _Due(NamedTuple):
 class Evidence:
     """Keeps the links of `volumes` in step with the holds of one index."""
 
-    def __init__(self, database: Database, clock: Clock, volumes: Sequence[SweptVolume]) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, volumes: Sequence[SweptVolume], *, immutable: bool = False
+    ) -> None:
         self._database = database
         self._clock = clock
         self._volumes = volumes
-        self._told: dict[str, str] = {}
+        self._told: dict[tuple[str, str], str] = {}  # by volume and what it is about
+        self._locks = {swept.volume.id: Locks(swept.volume, immutable) for swept in volumes}
+
+    @property
+    def locks(self) -> Mapping[str, Locks]:
+        """By volume id, how far its held files are immutable."""
+        return self._locks
 
     async def run(self) -> None:
         """Keep step until cancelled."""
@@ -64,7 +75,7 @@ class Evidence:
             except OSError as error:
                 self._tell(swept.volume.id, f"held files cannot be linked ({error.strerror}); they are tried again")
             else:
-                self._told.pop(swept.volume.id, None)
+                self._told.pop((swept.volume.id, "links"), None)
 
     async def _on_volume(self, swept: SweptVolume, holds: dict[str, Hold]) -> None:
         volume, worker = swept.volume, swept.worker
@@ -72,20 +83,44 @@ class Evidence:
         present = await worker.run(_sidecars, volume, in_force)
         if present is None:
             return  # not the disk it should be: whoever proves volumes says so
-        while due := await self._database.read(_due, volume.no):
-            await worker.run(_link, volume, due)
-            await self._database.write(_done, [one.rowid for one in due])
+        locks = self._locks[volume.id]
+        if not locks.settled:
+            await self._settle(swept, {hold.id for hold in in_force})
+        elif locks.waiting:
+            await worker.run(locks.lock, sorted(locks.waiting))
+        behind, locked = 0, False
+        while due := await self._database.read(_due, volume.no, behind):
+            behind = due[-1].rowid
+            made = await worker.run(_link, locks, due)
+            await self._database.write(_done, made)
+            locked |= len(made) < len(due)
+        if locked:
+            raise StillLocked
         for name in present:
             hold = holds.get(name)
             if hold is not None and hold.released_us is not None:
                 lonely = await worker.run(_lonely, volume, hold)
                 wanted = await self._database.read(_still_indexed, volume.no, lonely)
-                await worker.run(_take_away, volume, hold, wanted, set(lonely) - wanted)
+                others = [one.id for one in in_force if one.id in present]
+                await worker.run(_take_away, locks, hold, others, wanted, set(lonely) - wanted)
 
-    def _tell(self, volume: str, what: str) -> None:
-        if self._told.get(volume) != what:
+    async def _settle(self, swept: SweptVolume, in_force: Collection[str]) -> None:
+        """Set right what a crash, a failure or another configuration left, a page at a time: others want the disk."""
+        locks = self._locks[swept.volume.id]
+        found = plan(await swept.worker.run(held_links, swept.volume), in_force, wanted=locks.wanted)
+        for act, links in ((locks.unlock, found.unlock), (locks.lock, found.lock)):
+            for first in range(0, len(links), PAGE):
+                try:
+                    await swept.worker.run(act, links[first : first + PAGE])
+                except StillLocked as error:  # what is to be done besides does not wait for it
+                    self._tell(swept.volume.id, str(error.strerror), "locks")
+                    break
+        locks.settled = True
+
+    def _tell(self, volume: str, what: str, about: str = "links") -> None:
+        if self._told.get((volume, about)) != what:
             log.error("volume %s: %s", volume, what)
-        self._told[volume] = what
+        self._told[volume, about] = what
 
 
 def _sidecars(volume: Volume, in_force: list[Hold]) -> list[str] | None:
@@ -103,34 +138,51 @@ def _sidecars(volume: Volume, in_force: list[Hold]) -> list[str] | None:
         return []
 
 
-def _link(volume: Volume, due: list[_Due]) -> None:
-    """Durable links for `due`. A file that is not there is left to whoever compares the disk with the index."""
+def _link(locks: Locks, due: list[_Due]) -> list[int]:
+    """Durable links for `due`, locked then; returns the rows that are done with. A file that is not there is left to
+    whoever compares the disk with the index, and one that may not be unlocked is in no danger meanwhile."""
+    volume = locks.volume
     folders: set[Path] = set()
+    done: list[_Due] = []
     for one in due:
         link = volume.path / HELD / one.hold / one.file
         if link.parent not in folders:
             make_folder(link.parent)
             folders.add(link.parent)
         try:
-            os.link(volume.path / one.file, link)
+            _link_one(locks, volume.path / one.file, link)
         except (FileExistsError, FileNotFoundError):
+            pass
+        except StillLocked:
             continue
+        done.append(one)
     for folder in folders:
         sync_folder(folder)
+    locks.lock(Link(one.hold, one.file) for one in done)
+    locks.settled = True
+    return [one.rowid for one in done]
 
 
-def _links(volume: Volume, hold: Hold) -> list[PurePosixPath]:
-    folder = volume.path / HELD / hold.id
-    return sorted(PurePosixPath(file.relative_to(folder)) for file in folder.glob("segments/*/*/*") if file.is_file())
+def _link_one(locks: Locks, segment: Path, link: Path) -> None:
+    try:
+        os.link(segment, link)
+    except PermissionError:
+        if not locks.unlock_name(segment):  # so it was not another hold that forbade it
+            raise
+        os.link(segment, link)
 
 
 def _lonely(volume: Volume, hold: Hold) -> list[PurePosixPath]:
     """Files of the segments tree that the hold's links alone still keep."""
-    return [file for file in _links(volume, hold) if not (volume.path / file).exists()]
+    return [file for file in links_of(volume, hold.id) if not (volume.path / file).exists()]
 
 
-def _take_away(volume: Volume, hold: Hold, wanted: set[PurePosixPath], gone: set[PurePosixPath]) -> None:
-    """Remove a released hold's links, sidecar last. `wanted` are put back first; `gone` were deleted lawfully."""
+def _take_away(
+    locks: Locks, hold: Hold, others: Collection[str], wanted: set[PurePosixPath], gone: set[PurePosixPath]
+) -> None:
+    """Remove a released hold's links, sidecar last. `wanted` are put back first; `gone` were deleted lawfully. What
+    `others`, in force, have a link to as well is locked again."""
+    volume = locks.volume
     folder = volume.path / HELD / hold.id
     if prove(volume):
         return
@@ -138,14 +190,17 @@ def _take_away(volume: Volume, hold: Hold, wanted: set[PurePosixPath], gone: set
     if known is not None and known.placed_us != hold.placed_us:
         log.error("volume %s: %s there is another hold of that name and stays", volume.id, hold.id)
         return
-    for file in _links(volume, hold):
+    for file in links_of(volume, hold.id):
         segment = volume.path / file
+        locks.unlock([Link(hold.id, file)])
         if file in wanted and not segment.exists():
             make_folder(segment.parent)
             os.link(folder / file, segment)
             sync_folder(segment.parent)
         if segment.exists() or file in gone:
             os.unlink(folder / file)
+        locks.lock(Link(other, file) for other in others if (volume.path / HELD / other / file).exists())
+    locks.settled = True
     for below, _, files in os.walk(folder, topdown=False):
         if Path(below) != folder and not files and not os.listdir(below):
             os.rmdir(below)
@@ -156,17 +211,26 @@ def _take_away(volume: Volume, hold: Hold, wanted: set[PurePosixPath], gone: set
         sync_folder(folder.parent)
 
 
-def _due(connection: sqlite3.Connection, volume_no: int) -> list[_Due]:
+def _due(connection: sqlite3.Connection, volume_no: int, behind: int) -> list[_Due]:
     rows = connection.execute(
         "SELECT held_due.rowid AS rowid, hold.id AS hold, camera.id AS camera, stream, held_due.start_us, run, seq"
         " FROM held_due JOIN hold ON hold.no = held_due.hold JOIN camera ON camera.no = held_due.camera"
-        " WHERE held_due.volume = ? AND hold.released_us IS NULL ORDER BY held_due.rowid LIMIT ?",
-        (volume_no, PAGE),
+        " WHERE held_due.volume = ? AND held_due.rowid > ? AND hold.released_us IS NULL"
+        " ORDER BY held_due.rowid LIMIT ?",
+        (volume_no, behind, PAGE),
     )
     return [
         _Due(row["rowid"], row["hold"], segment_path(row["camera"], STREAM_OF[row["stream"]], *tuple(row)[4:]))
         for row in rows
     ]
+
+
+def to_link_by_hold(connection: sqlite3.Connection) -> dict[str, int]:
+    """By hold in force how many of its files still want their link; holds with none are left out."""
+    rows = connection.execute(
+        "SELECT hold.id AS hold, count(*) AS files FROM held_due JOIN hold ON hold.no = held_due.hold GROUP BY hold.no"
+    )
+    return {row["hold"]: row["files"] for row in rows}
 
 
 def _done(connection: sqlite3.Connection, rowids: list[int]) -> None:

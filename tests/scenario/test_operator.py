@@ -87,6 +87,10 @@ async def test_an_operators_day(tmp_path: Path) -> None:
             assert wider["cameras"] == [first, second]
             linked = Path(str(segment["file"]).replace("/segments/", f"/held/{hold['id']}/segments/"))
             await until(lambda: linked.exists() and linked.samefile(segment["file"]), "held footage has a second name")
+            listed = await asyncio.to_thread(box.edged, "holds")
+            [told] = listed["holds"]
+            assert told["evidence"] == "linked" or told["evidence"].endswith(" to link")
+            assert listed["not_immutable"] == {}
             plan = await asyncio.to_thread(box.edged, "retention", "plan", "--add-camera", "4M", expect=(0, 1))
             assert {camera["camera"] for camera in plan["cameras"]} == {first, "added-1"}
             assert plan["volumes"][0]["needed_bytes"] >= 32 * 86400 * 4_000_000 // 8
@@ -116,7 +120,7 @@ async def test_what_people_see_is_a_table_and_bad_requests_are_refused_with_a_se
                 (("cameras",), "FLOOR"),
                 (("status",), "recording 1 of 1 cameras"),
                 (("outages",), "no outage"),
-                (("holds",), "PLACED BY"),
+                (("holds",), "EVIDENCE"),
                 (("retention",), "order-799/17"),
                 (("cameras", "coverage", camera), "recorded"),
             ):
