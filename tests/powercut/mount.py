@@ -19,6 +19,8 @@ SOCKET takes one JSON object a line and answers with `state` as one JSON object 
     {"do": "stall", "seconds": S}              answer nothing for S seconds (0 ends it)
     {"do": "fail", "errno": E}                 refuse every change with E (ENOSPC, EROFS, EIO) and go on reading; 0
                                                ends it
+    {"do": "spoil", "path": P, "errno": E}     a bad sector: the file's name and size are there, reading it fails with E
+                                               (0 ends it)
     {"do": "end"}                              unmount in order
 """
 
@@ -150,6 +152,8 @@ class Mounted:
                 self._stalled_until = time.monotonic() + float(order["seconds"])
             case "fail":
                 self._wire.fail_changes_with = int(order["errno"])
+            case "spoil":
+                self._wire.spoil(str(order["path"]), int(order["errno"]))
             case "end":
                 self.ending = True
             case other:

@@ -72,6 +72,7 @@ class Wire:
     def __init__(self, disk: Disk, now_ns: Callable[[], int]) -> None:
         self.disk = disk
         self.fail_changes_with = 0  # an errno for everything that would change the disk, 0 for none
+        self._spoiled: dict[int, int] = {}  # by number of a file: the errno with which its content cannot be read
         self._now_ns = now_ns
         self._nodes: dict[int, Node] = {ROOT: disk.root}
         self._lookups: dict[int, int] = {}
@@ -119,6 +120,15 @@ class Wire:
         except OSError as error:
             return refuse(request, error.errno or errno.EIO)
         return _OUT.pack(_OUT.size + len(body), 0, request.unique) + body
+
+    def spoil(self, path: str, number: int) -> None:
+        """Have reading the file's content fail with errno `number` from here on; 0 ends it. Raises KeyError."""
+        node: Node = self.disk.root
+        for name in path.split("/"):
+            if not isinstance(node, Folder):
+                raise KeyError(path)
+            node = node.live[name]
+        self._spoiled[node.number] = number
 
     # --- the session -------------------------------------------------------------------------------------------------
 
@@ -211,7 +221,10 @@ class Wire:
 
     def _read(self, request: Request) -> bytes:
         _, offset, size, *_ = _READ.unpack_from(request.body)
-        return self.disk.read(self._node(request.node), offset, size)
+        node = self._node(request.node)
+        if number := self._spoiled.get(node.number, 0):
+            raise OSError(number, "a bad sector")
+        return self.disk.read(node, offset, size)
 
     def _write(self, request: Request) -> bytes:
         _, offset, size, *_ = _READ.unpack_from(request.body)
