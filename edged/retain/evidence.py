@@ -169,7 +169,11 @@ def _link_one(locks: Locks, segment: Path, link: Path) -> None:
     except PermissionError:
         if not locks.unlock_name(segment):  # so it was not another hold that forbade it
             raise
-        os.link(segment, link)
+        try:
+            os.link(segment, link)
+        except OSError:
+            locks.lock_name(segment)
+            raise
 
 
 def _lonely(volume: Volume, hold: Hold) -> list[PurePosixPath]:
@@ -193,13 +197,15 @@ def _take_away(
     for file in links_of(volume, hold.id):
         segment = volume.path / file
         locks.unlock([Link(hold.id, file)])
-        if file in wanted and not segment.exists():
-            make_folder(segment.parent)
-            os.link(folder / file, segment)
-            sync_folder(segment.parent)
-        if segment.exists() or file in gone:
-            os.unlink(folder / file)
-        locks.lock(Link(other, file) for other in others if (volume.path / HELD / other / file).exists())
+        try:
+            if file in wanted and not segment.exists():
+                make_folder(segment.parent)
+                os.link(folder / file, segment)
+                sync_folder(segment.parent)
+            if segment.exists() or file in gone:
+                os.unlink(folder / file)
+        finally:
+            locks.lock(Link(other, file) for other in others if (volume.path / HELD / other / file).exists())
     locks.settled = True
     for below, _, files in os.walk(folder, topdown=False):
         if Path(below) != folder and not files and not os.listdir(below):

@@ -125,6 +125,11 @@ class Locks:
         self.settled = False
         return True
 
+    def lock_name(self, path: Path) -> None:
+        """Lock again at once what `unlock_name` has unlocked in vain. Raises OSError."""
+        if self.wanted:
+            set_immutable(path, True)
+
     def _has_other_names(self, link: Link, holds: Collection[str]) -> bool:
         """The recorder's recovery lets go of a segment's working name last: until then it must not be immutable."""
         stat = self._path(link).stat()

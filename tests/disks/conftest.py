@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from edged.base.immutable import set_immutable
 from tests.disks.loop import LoopDisk, alone, missing
 
 
@@ -22,6 +23,18 @@ def need_disks() -> None:
     """Skip where there are no loop disks."""
     if problem := obstacle():
         pytest.skip(f"no real disks: {problem}")
+
+
+def need_immutable(folder: Path) -> None:
+    """Skip where no file in `folder` can be made immutable."""
+    probe = folder / "probe"
+    probe.touch()
+    try:
+        set_immutable(probe, True)
+    except OSError as error:
+        pytest.skip(f"the immutable attribute cannot be set here ({error.strerror})")
+    set_immutable(probe, False)
+    probe.unlink()
 
 
 @pytest.fixture

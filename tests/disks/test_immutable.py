@@ -17,7 +17,7 @@ from edged.retain.evidence import Evidence, to_link_by_hold
 from edged.retain.holds import HoldExtension
 from edged.retain.locks import kept_as
 from edged.retain.sidecar import HELD
-from tests.disks.conftest import need_disks
+from tests.disks.conftest import need_disks, need_immutable
 from tests.disks.loop import LoopDisk
 from tests.retaining import START_US, House, house
 
@@ -30,14 +30,7 @@ def ext4(tmp_path: Path) -> Iterator[Path]:
     need_disks()
     with LoopDisk(tmp_path, "disk-0") as disk:
         try:
-            probe = disk.path / "lost+found" / "probe"
-            probe.touch()
-            try:
-                set_immutable(probe, True)
-            except OSError as error:
-                pytest.skip(f"the immutable attribute cannot be set here ({error.strerror})")
-            set_immutable(probe, False)
-            probe.unlink()
+            need_immutable(disk.path / "lost+found")
             yield disk.path
         finally:
             for file in disk.path.rglob("*.mp4"):
@@ -190,6 +183,36 @@ async def test_i2_a_crash_at_any_step_is_set_right_by_the_next_start(ext4: Path,
         assert min(killed) >= 6, killed
         box.clock.advance(DAYS_40)
         assert (await box.one_pass()).erased == 1
+
+
+async def test_i2_a_link_that_cannot_be_made_or_removed_leaves_the_file_immutable(ext4: Path, tmp_path: Path) -> None:
+    """An immutable folder stands for what can go wrong between unlocking a file and locking it again."""
+    async with house(tmp_path) as box:
+        await box.camera("cam-a")
+        file, keeper = box.file(await box.record("cam-a")), evidence(box)
+        first = await box.hold("cam-a", start_us=0)
+        await keeper.keep_step()
+        second = await box.hold("cam-a", start_us=0)
+        stuck = link(box, second.id, file).parent
+        stuck.mkdir(parents=True)
+        set_immutable(stuck, True)
+        try:
+            await keeper.keep_step()
+            assert (is_immutable(file), list(stuck.iterdir())) == (True, [])
+        finally:
+            set_immutable(stuck, False)
+        await keeper.keep_step()
+        assert (is_immutable(file), link(box, second.id, file).samefile(file)) == (True, True)
+        await box.release(first.id)
+        stuck = link(box, first.id, file).parent
+        set_immutable(stuck, True)
+        try:
+            await keeper.keep_step()
+            assert (is_immutable(file), len(list(stuck.iterdir()))) == (True, 1)
+        finally:
+            set_immutable(stuck, False)
+        await keeper.keep_step()
+        assert (is_immutable(file), stuck.exists()) == (True, False)
 
 
 async def test_i2_where_the_file_system_knows_no_attribute_the_hold_has_its_links(
