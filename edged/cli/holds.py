@@ -2,6 +2,7 @@
 
 import argparse
 import getpass
+from typing import Any
 
 from edged.cli.client import add_daemon_options, ask
 from edged.cli.show import print_json, print_table
@@ -86,7 +87,7 @@ def _place(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(hold)
     else:
-        print(f"{hold['id']}: {hold['state']}, {hold['segments']} segments so far")
+        print(_held(hold))
     return 0
 
 
@@ -103,7 +104,7 @@ def _extend(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(hold)
     else:
-        print(f"{hold['id']}: {hold['state']}, {hold['segments']} segments so far")
+        print(_held(hold))
     return 0
 
 
@@ -114,3 +115,8 @@ def _release(arguments: argparse.Namespace) -> int:
     else:
         print(f"{hold['id']}: {hold['state']}")
     return 0
+
+
+def _held(hold: dict[str, Any]) -> str:
+    least = "" if hold["complete"] else "at least "
+    return f"{hold['id']}: {hold['state']}, {least}{hold['segments']} segments so far"

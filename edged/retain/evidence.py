@@ -3,10 +3,11 @@
     <volume>/held/<hold>/hold.json                    the hold as it stands: enough to enter it again in a lost index
     <volume>/held/<hold>/segments/<camera>/<day>/...  hard links to the files it covers
 
-So that a stray `rm` of the segments tree costs no evidence (I2). The index keeps a list of links still to be made: it
-grows by trigger, in the transaction that places a hold or indexes a segment, and a line leaves it once the link is
-durable. hold.json is written before the first link and removed after the last. Once two people have released the hold
-its links go; where one has become a file's only name, and the index still has the file, the file is first put back.
+So that a stray `rm` of the segments tree costs no evidence (I2). The index keeps a list of links still to be made
+(held_list.py); it grows from what the transaction that places a hold, or indexes a segment, notes by trigger, and a
+line leaves it once the link is durable. hold.json is written before the first link and removed after the last. Once two
+people have released the hold its links go; where one has become a file's only name, and the index still has the file,
+the file is first put back.
 
 With retention.immutable_holds a held file is made immutable besides, once its link is durable (see retain/locks.py).
 """
@@ -16,16 +17,15 @@ import os
 import sqlite3
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 
 from edged.archive.database import Database
-from edged.archive.layout import parse_segment_path, segment_path
+from edged.archive.layout import parse_segment_path
 from edged.archive.schema import MISSING, SEALED, STREAM_NO
-from edged.archive.segments import STREAM_OF
 from edged.archive.volumes import Volume, prove
 from edged.base.clock import SECOND, Clock
 from edged.base.files import make_folder, replace_file, sync_folder, working_name
 from edged.retain.disk import SweptVolume
+from edged.retain.held_list import PAGE, Due, links_due, links_made, list_held
 from edged.retain.holds import Hold, list_holds
 from edged.retain.locks import Link, Locks, StillLocked, held_links, links_of, plan
 from edged.retain.sidecar import HELD, SIDECAR, read_sidecar, sidecar
@@ -33,13 +33,6 @@ from edged.retain.sidecar import HELD, SIDECAR, read_sidecar, sidecar
 log = logging.getLogger(__name__)
 
 EVERY_S = 2.0
-PAGE = 2000
-
-
-class _Due(NamedTuple):
-    rowid: int
-    hold: str
-    file: PurePosixPath  # below the volume
 
 
 class Evidence:
@@ -68,14 +61,19 @@ class Evidence:
     async def keep_step(self) -> None:
         """Make what links are due, write what sidecars differ, take away what is released. A volume that cannot be
         written waits, with a word in the log."""
-        holds = {hold.id: hold for hold in await self._database.read(list_holds, True)}
-        for swept in self._volumes if holds else ():
-            try:
-                await self._on_volume(swept, holds)
-            except OSError as error:
-                self._tell(swept.volume.id, f"held files cannot be linked ({error.strerror}); they are tried again")
-            else:
-                self._told.pop((swept.volume.id, "links"), None)
+        willing, more = list(self._volumes), True
+        while more:
+            more = await self._database.write(list_held)
+            # Read behind it: what was listed has a hold here, and its sidecar comes before its links.
+            holds = {hold.id: hold for hold in await self._database.read(list_holds, True)}
+            for swept in list(willing) if holds else ():
+                try:
+                    await self._on_volume(swept, holds)
+                except OSError as error:
+                    self._tell(swept.volume.id, f"held files cannot be linked ({error.strerror}); they are tried again")
+                    willing.remove(swept)  # not again for every page that is listed
+                else:
+                    self._told.pop((swept.volume.id, "links"), None)
 
     async def _on_volume(self, swept: SweptVolume, holds: dict[str, Hold]) -> None:
         volume, worker = swept.volume, swept.worker
@@ -89,10 +87,10 @@ class Evidence:
         elif locks.waiting:
             await worker.run(locks.lock, sorted(locks.waiting))
         behind, locked = 0, False
-        while due := await self._database.read(_due, volume.no, behind):
+        while due := await self._database.read(links_due, volume.no, behind):
             behind = due[-1].rowid
             made = await worker.run(_link, locks, due)
-            await self._database.write(_done, made)
+            await self._database.write(links_made, made)
             locked |= len(made) < len(due)
         if locked:
             raise StillLocked
@@ -138,12 +136,12 @@ def _sidecars(volume: Volume, in_force: list[Hold]) -> list[str] | None:
         return []
 
 
-def _link(locks: Locks, due: list[_Due]) -> list[int]:
+def _link(locks: Locks, due: list[Due]) -> list[int]:
     """Durable links for `due`, locked then; returns the rows that are done with. A file that is not there is left to
     whoever compares the disk with the index, and one that may not be unlocked is in no danger meanwhile."""
     volume = locks.volume
     folders: set[Path] = set()
-    done: list[_Due] = []
+    done: list[Due] = []
     for one in due:
         link = volume.path / HELD / one.hold / one.file
         if link.parent not in folders:
@@ -215,32 +213,6 @@ def _take_away(
         (folder / SIDECAR).unlink(missing_ok=True)
         os.rmdir(folder)
         sync_folder(folder.parent)
-
-
-def _due(connection: sqlite3.Connection, volume_no: int, behind: int) -> list[_Due]:
-    rows = connection.execute(
-        "SELECT held_due.rowid AS rowid, hold.id AS hold, camera.id AS camera, stream, held_due.start_us, run, seq"
-        " FROM held_due JOIN hold ON hold.no = held_due.hold JOIN camera ON camera.no = held_due.camera"
-        " WHERE held_due.volume = ? AND held_due.rowid > ? AND hold.released_us IS NULL"
-        " ORDER BY held_due.rowid LIMIT ?",
-        (volume_no, behind, PAGE),
-    )
-    return [
-        _Due(row["rowid"], row["hold"], segment_path(row["camera"], STREAM_OF[row["stream"]], *tuple(row)[4:]))
-        for row in rows
-    ]
-
-
-def to_link_by_hold(connection: sqlite3.Connection) -> dict[str, int]:
-    """By hold in force how many of its files still want their link; holds with none are left out."""
-    rows = connection.execute(
-        "SELECT hold.id AS hold, count(*) AS files FROM held_due JOIN hold ON hold.no = held_due.hold GROUP BY hold.no"
-    )
-    return {row["hold"]: row["files"] for row in rows}
-
-
-def _done(connection: sqlite3.Connection, rowids: list[int]) -> None:
-    connection.executemany("DELETE FROM held_due WHERE rowid = ?", [(rowid,) for rowid in rowids])
 
 
 def _still_indexed(

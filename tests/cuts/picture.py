@@ -107,6 +107,7 @@ def _index(connection: sqlite3.Connection) -> dict[str, Any]:
         "rows": rows,
         "holds": [{k: v for k, v in hold.items() if k not in _OF_THE_INSTANT} for hold in holds],
         "due": table("SELECT * FROM held_due"),
+        "unlisted": table("SELECT * FROM held_unlisted"),
         "totals": table("SELECT * FROM total ORDER BY 1, 2, 3"),
         "days": table(
             "SELECT camera, stream, day, segments, bytes, frames, deleted_segments, deleted_bytes FROM camera_day"

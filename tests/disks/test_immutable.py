@@ -13,7 +13,8 @@ import pytest
 
 from edged.base.clock import HOUR
 from edged.base.immutable import is_immutable, set_immutable
-from edged.retain.evidence import Evidence, to_link_by_hold
+from edged.retain.evidence import Evidence
+from edged.retain.held_list import to_link_by_hold
 from edged.retain.holds import HoldExtension
 from edged.retain.locks import kept_as
 from edged.retain.sidecar import HELD

@@ -11,7 +11,9 @@ from edged.archive.ledger import LedgerKind
 from edged.archive.segments import SegmentKey
 from edged.archive.volumes import open_volumes
 from edged.base.clock import DAY, HOUR, MINUTE
+from edged.retain import held_list
 from edged.retain.evidence import Evidence
+from edged.retain.held_list import list_held
 from edged.retain.holds import BadHold, HoldExtension, list_holds
 from edged.retain.sidecar import HELD, SIDECAR, restore_holds, sidecar
 from tests.retaining import START_US, House, house
@@ -225,3 +227,46 @@ async def test_i2_a_removed_camera_is_not_adopted_again_while_it_is_held(tmp_pat
             await box.database.write(roster.adopt, "cam-a", START_US, "person-a")
         await box.release(hold.id)
         await box.database.write(roster.adopt, "cam-a", START_US, "person-a")
+
+
+async def test_i2_a_long_hold_is_one_note_a_camera_and_listed_in_bounded_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Placing it does not wait for its files to be listed; what is indexed meanwhile is linked too."""
+    monkeypatch.setattr(held_list, "PAGE", 3)
+    async with house(tmp_path) as box:
+        for camera in ("cam-a", "cam-b"):
+            await box.camera(camera)
+        keys = [await box.record(camera, START_US + n * MINUTE) for n in range(7) for camera in ("cam-a", "cam-b")]
+        hold = await box.hold("cam-a", "cam-b", start_us=0)
+        assert await box.sql("SELECT * FROM held_due") == []
+        assert len(await box.sql("SELECT * FROM held_unlisted")) == 2
+        box.clock.advance(40 * 86_400)
+        assert (await box.one_pass()).erased == 0, "it protects what is not listed"
+        assert await box.database.write(list_held)
+        assert len(await box.sql("SELECT * FROM held_due")) == 3
+        keys += [await box.record("cam-a", START_US - MINUTE), await box.record("cam-a", START_US + DAY)]
+        await evidence(box).keep_step()
+        assert all(link(box, hold.id, key).samefile(box.file(key)) for key in keys)
+        assert await box.sql("SELECT * FROM held_due") == await box.sql("SELECT * FROM held_unlisted") == []
+
+
+async def test_i2_an_extension_lists_what_is_new_on_either_side(tmp_path: Path) -> None:
+    async with house(tmp_path) as box:
+        for camera in ("cam-a", "cam-b"):
+            await box.camera(camera)
+        at = [START_US + n * HOUR for n in range(7)]
+        keys = {(camera, n): await box.record(camera, at[n]) for n in range(7) for camera in ("cam-a", "cam-b")}
+        hold = await box.hold("cam-a", start_us=at[3], end_us=at[4])
+        keeper = evidence(box)
+        await keeper.keep_step()
+        # A segment ends at its hour.
+        wider = HoldExtension(start_us=at[2], end_us=at[5], cameras=("cam-b",), document="letter-2", by="person-a")
+        await box.holds.extend(hold.id, wider)
+        await keeper.keep_step()
+        linked = {key for key in keys if link(box, hold.id, keys[key]).exists()}
+        assert linked == {(camera, n) for n in (3, 4, 5) for camera in ("cam-a", "cam-b")}
+        await box.holds.extend(hold.id, HoldExtension(open_end=True, document="letter-3", by="person-a"))
+        await box.holds.release(hold.id, "person-b")
+        await box.holds.release(hold.id, "person-c")
+        assert await box.sql("SELECT * FROM held_due") == await box.sql("SELECT * FROM held_unlisted") == []
