@@ -22,6 +22,7 @@ from edged.archive.told import Told
 from edged.base.clock import DAY, HOUR
 from edged.base.files import canonical_json
 from edged.base.spans import Span, union
+from edged.law.counting import keep_until_us
 from edged.model import Fact, Floor, Loss, RecorderStart, RecorderStop, SegmentSealed, StreamDown, StreamUp
 
 
@@ -206,10 +207,17 @@ class _Batch:
             return stamped
         name = SegmentKey(fact.camera, fact.stream, fact.start_us, fact.run, fact.seq)
         if self._told.doubted(name, fact.end_us):
-            # Nor is its label believed now: it is counted like one that says 1970.
-            stamped = self._stamp(dataclasses.replace(fact, start_us=0, end_us=fact.end_us - fact.start_us))
+            # Nor is its label believed now: it is counted like one that says 1970, where that keeps it longer.
+            as_1970 = self._stamp(dataclasses.replace(fact, start_us=0, end_us=fact.end_us - fact.start_us))
+            stamped = self._longer(stamped, as_1970, fact.end_us)
         kept = self._told.raised(name, fact.end_us, stamped.floor, stamped.keep_until_us, self._zone)
         return Stamped(*kept, late=stamped.late and not self._told.known(name))
+
+    def _longer(self, one: Stamped, other: Stamped, end_us: int) -> Stamped:
+        """The larger of the two floors, and the later of the dates that it gives."""
+        floor = max(one.floor, other.floor, key=lambda floor: floor.days)
+        dates = [each.keep_until_us + (floor.days - each.floor.days) * DAY for each in (one, other)]
+        return Stamped(floor, max(*dates, keep_until_us(end_us, floor.days, self._zone)), one.late)
 
     def _deleted(self, fact: SegmentSealed) -> None:
         """It was recorded and has gone lawfully: no row, but its time is covered and its day counts it."""

@@ -18,7 +18,7 @@ from edged.archive.roster import Camera, cameras
 from edged.archive.schema import STREAM_NO
 from edged.base.clock import DAY
 from edged.base.spans import Span
-from edged.law.counting import keep_until_us
+from edged.law.counting import EARLIEST_US, keep_until_us
 from edged.law.site import SiteLaw
 from edged.model import Floor
 from edged.retain.clock import Correction
@@ -125,15 +125,15 @@ def _some(
 async def count_anew(database: Database, law: SiteLaw, at_us: int) -> int:
     """Carry out what corrections of the clock are pending; returns how many segments are kept longer for them.
 
-    Footage that a wrong clock labelled is counted from the latest instant at which it can have been recorded. True
+    Footage that a wrong clock labelled is counted from the latest instant at which it can have been recorded. So is
+    footage whose label was not believed, and which was counted by the retention clock while that lagged behind. True
     labels that happen to lie in the same stretch are kept longer with it, by no more than the clock was wrong.
     """
     raised = 0
     for correction in await database.read(pending_corrections):
-        earliest = correction.labels.start_us - DAY  # no segment is longer
         for camera in (await database.read(_to_compare))[0]:
             for stream in STREAM_NO.values():
-                after: RowKey | None = (stream, earliest, -1, -1)
+                after: RowKey | None = (stream, 0, -1, -1)  # a label that is not believed may say anything
                 while after is not None:
                     page = await database.write(_count_page_anew, camera, correction, law, after, at_us)
                     raised += page.raised
@@ -147,12 +147,19 @@ def _count_page_anew(
 ) -> _Page:
     """Count up to PAGE segments of one stream anew from behind `after`, within the caller's transaction."""
     labels, stream = correction.labels, after[0]
+    lagged = labels.end_us > EARLIEST_US  # else the wall clock alone was wrong
 
     def keep(row: sqlite3.Row) -> int:
-        return keep_until_us(row["end_us"] + correction.shift_us, row["days"], law.tz)
+        days, kept, dates = row["days"], row["keep_until_us"], [0]
+        if labels.start_us <= row["end_us"] <= labels.end_us:
+            dates.append(keep_until_us(row["end_us"] + correction.shift_us, days, law.tz))
+        if lagged and kept - days * DAY >= labels.start_us and kept > keep_until_us(row["end_us"], days, law.tz):
+            # Counted from later than its label, by a clock that lagged as much; not from later than today.
+            dates.append(min(kept + correction.shift_us, keep_until_us(at_us, days, law.tz)))
+        return max(dates)
 
     def wanted(row: sqlite3.Row) -> bool:
-        return bool(labels.start_us <= row["end_us"] <= labels.end_us and keep(row) > row["keep_until_us"])
+        return keep(row) > int(row["keep_until_us"])
 
     rows, last = _some(
         itertools.takewhile(

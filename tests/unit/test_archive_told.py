@@ -11,7 +11,8 @@ from edged.archive.indexing import Indexed, index_facts
 from edged.archive.ledger import LedgerKind, append
 from edged.archive.roster import cameras
 from edged.archive.segments import SegmentKey, find_segment
-from edged.base.clock import DAY, HOUR, MINUTE
+from edged.base.clock import DAY, HOUR, MINUTE, SECOND
+from edged.law.counting import keep_until_us
 from edged.model import OwnRule, SegmentSealed, Situation
 from edged.prove.restore import restore_ledger
 from edged.retain.doom import Grounds, doom_due
@@ -80,10 +81,10 @@ class Told:
         return await fresh.write(index_facts, 1, self.facts, stamp, house.law.tz, "nvr", absent)
 
     async def compare(self, fresh: Database) -> None:
-        for number, (_, keep_until_us) in enumerate(await self.keep_until()):
+        for number, (_, kept_us) in enumerate(await self.keep_until()):
             row = await fresh.read(find_segment, self.key(number))
             assert row is not None
-            assert row.keep_until_us >= keep_until_us
+            assert row.keep_until_us >= kept_us
 
 
 @pytest.fixture
@@ -143,6 +144,30 @@ async def test_i1_a_label_that_was_not_believed_is_not_believed_now(told: Told, 
         house.clock.reboot()  # no monotonic clock tells any more
         await told.index_again(fresh)
         await told.compare(fresh)
+
+
+async def test_i1_a_label_once_doubted_still_counts_where_every_clock_stands_before_it(
+    told: Told, tmp_path: Path
+) -> None:
+    """As the test before, but the index is read anew while the wall clock says 1970."""
+    house = told.site.house
+    await told.record(1)
+    house.clock.step_wall(-5 * 86_400)
+    house.ntp = False
+    await house.tick()
+    house.clock.reboot()
+    await told.record(1)
+    house.clock.step_wall(5 * 86_400)
+    house.ntp = True
+    await told.tell()
+    async with told.lost(tmp_path) as fresh:
+        house.clock.reboot()
+        house.clock.step_wall(200 - house.clock.wall_us() / SECOND)
+        assert (await told.index_again(fresh)).segments == 2
+        for number in range(2):
+            row = await fresh.read(find_segment, told.key(number))
+            assert row is not None
+            assert row.keep_until_us >= keep_until_us(told.facts[number].end_us, 30, house.law.tz)
 
 
 async def test_i2_a_forged_hold_leads_nowhere_and_a_forged_release_releases_nothing(told: Told, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from edged.archive.ledger import LedgerKind
 from edged.archive.segments import SegmentKey
 from edged.archive.volumes import Space
-from edged.base.clock import DAY, MINUTE
+from edged.base.clock import DAY, MINUTE, SECOND
 from edged.law.counting import keep_until_us
 from edged.law.site import SiteLaw
 from edged.retain import raising
@@ -139,6 +139,33 @@ async def test_i1_footage_that_a_late_clock_labelled_is_counted_from_when_it_was
         assert rows[1] is not None
         assert rows[0].keep_until_us == keep_until_us(START_US - DAY, 30, box.law.tz)
         assert rows[1].keep_until_us == keep_until_us(box.clock.wall_us(), 30, box.law.tz)
+        assert (await box.one_pass()).raised == 0
+
+
+async def test_i1_a_label_nobody_believed_is_counted_anew_when_the_clock_that_counted_it_lagged(tmp_path: Path) -> None:
+    """A box without an RTC, off for forty days: it says 1970, and its retention clock knows nothing of the forty days.
+
+    The controller sees the box only when the recorder has long been recording, and again when the time is right.
+    """
+    async with house(tmp_path) as box:
+        await box.camera("cam-a")
+        await box.tick()
+        true_us = box.clock.wall_us() + 40 * DAY
+        box.clock.reboot()
+        box.ntp = False
+        box.clock.step_wall(200 - box.clock.wall_us() / SECOND)
+        box.clock.advance(3600)
+        wrong = await box.record("cam-a")
+        recorded_us = true_us + box.clock.monotonic_us()
+        row = await box.row(wrong)
+        assert row is not None
+        assert row.keep_until_us < keep_until_us(recorded_us, 30, box.law.tz)
+        box.clock.step_wall((recorded_us - box.clock.wall_us()) / SECOND)
+        box.ntp = True
+        assert (await box.one_pass()).raised == 1
+        row = await box.row(wrong)
+        assert row is not None
+        assert row.keep_until_us == keep_until_us(recorded_us, 30, box.law.tz)
         assert (await box.one_pass()).raised == 0
 
 
