@@ -1,0 +1,52 @@
+"""What an index that was lost or old must not do before, and must do after, it has been compared with its volumes."""
+
+from pathlib import Path
+
+from edged.archive import rebuilding
+from edged.archive.ledger import LedgerKind
+from edged.archive.reconcile import reconcile
+from edged.archive.schema import DOOMED, MISSING
+from tests.retaining import house
+
+PAST_ITS_FLOOR_S = 40 * 86_400
+
+
+async def test_i1_i2_nothing_is_deleted_before_every_awaited_volume_has_been_read(tmp_path: Path) -> None:
+    """A hold or a raised floor may stand on the volume that has not been read yet."""
+    async with house(tmp_path, volumes=2) as built:
+        await built.camera("cam-a")
+        await built.tick()
+        key = await built.record("cam-a")
+        built.clock.advance(PAST_ITS_FLOOR_S)
+        await built.database.write(rebuilding.wait_for, ["disk-0", "disk-1"])
+        for left in (["disk-0", "disk-1"], ["disk-1"]):
+            assert await built.database.read(rebuilding.awaited) == left
+            report = await built.one_pass()
+            assert (report.erased, "has not been read and compared" in report.refused) == (0, True)
+            assert built.file(key).exists()
+            await built.database.write(rebuilding.done_with, [left[0]])
+        assert (await built.one_pass()).erased == 1, "past its floor nothing else had kept it"
+
+
+async def test_i3_what_a_restored_ledger_has_on_record_as_deleted_is_handed_to_the_sweep(tmp_path: Path) -> None:
+    """An old copy of the index has rows of files that went lawfully since; without that record they are missing."""
+    async with house(tmp_path) as built:
+        await built.camera("cam-a")
+        await built.tick()
+        await built.record("cam-a")
+        (old,) = await built.sql("SELECT * FROM segment")
+        built.clock.advance(PAST_ITS_FLOOR_S)
+        assert (await built.one_pass()).erased == 1
+        (entry,) = await built.told(LedgerKind.SEGMENTS_DELETED)
+        await built.database.write(rebuilding.note_restored, rebuilding.Restored(1, entry.seq, entry.seq))
+        await built.sql(f"INSERT INTO segment VALUES ({', '.join('?' * len(old))})", *old)  # as in the old copy
+        await built.record("cam-a")  # this file goes without a record
+        volume = built.volumes[0].volume
+        for file in (volume.path / "segments").rglob("*.mp4"):
+            file.unlink()
+        found = await reconcile(built.database, [volume], built.clock)
+        assert (found.deleted, found.missing) == (1, 1)
+        states = await built.sql("SELECT state FROM segment ORDER BY seq")
+        assert [row["state"] for row in states] == [DOOMED, MISSING]
+        await built.one_pass()
+        assert len(await built.told(LedgerKind.FOOTAGE_MISSING)) == 1
