@@ -3,9 +3,13 @@
 from pathlib import Path
 
 from edged.archive import rebuilding
+from edged.archive.database import Database
 from edged.archive.ledger import LedgerKind
 from edged.archive.reconcile import reconcile
 from edged.archive.schema import DOOMED, MISSING
+from edged.archive.volumes import open_volumes
+from edged.retain.evidence import Evidence
+from edged.retain.sidecar import HELD, SIDECAR, restore_holds
 from tests.retaining import house
 
 PAST_ITS_FLOOR_S = 40 * 86_400
@@ -50,3 +54,27 @@ async def test_i3_what_a_restored_ledger_has_on_record_as_deleted_is_handed_to_t
         assert [row["state"] for row in states] == [DOOMED, MISSING]
         await built.one_pass()
         assert len(await built.told(LedgerKind.FOOTAGE_MISSING)) == 1
+
+
+async def test_i2_a_hold_s_file_goes_after_all_that_lies_beside_it(tmp_path: Path) -> None:
+    """Taking a released hold's links away does not come to its end; an index lost then still learns of the hold."""
+    async with house(tmp_path) as built:
+        await built.camera("cam-a")
+        await built.tick()
+        key = await built.record("cam-a")
+        hold = await built.hold("cam-a", start_us=0)
+        evidence = Evidence(built.database, built.clock, built.volumes)
+        await evidence.keep_step()
+        volume = built.volumes[0].volume
+        folder = volume.path / HELD / hold.id
+        (folder / "letter.pdf").write_bytes(b"laid there by hand")
+        await built.release(hold.id)
+        await evidence.keep_step()
+        assert sorted(path.name for path in folder.iterdir()) == [SIDECAR, "letter.pdf"]
+        assert built.file(key).exists()
+        fresh = Database(tmp_path / "fresh.sqlite")
+        try:
+            opened = await fresh.write(open_volumes, [(volume.id, volume.path)], built.clock.wall_us())
+            assert await fresh.write(restore_holds, opened, built.clock.wall_us()) == 1
+        finally:
+            fresh.close()
