@@ -305,6 +305,9 @@ BEGIN
     SELECT RAISE(ABORT, 'I2: a release is by two people, one after the other')
         WHERE NEW.released_us IS NOT NULL AND OLD.released_us IS NULL
           AND (OLD.release1_by IS NULL OR NEW.release1_by <> OLD.release1_by);
+    -- The table's CHECK says so too, but a connection may ignore those.
+    SELECT RAISE(ABORT, 'I2: one person is not two') WHERE NEW.released_us IS NOT NULL
+        AND (NEW.release2_by IS NULL OR lower(trim(NEW.release1_by)) = lower(trim(NEW.release2_by)));
     SELECT RAISE(ABORT, 'I2: a release is not undone or rewritten')
         WHERE OLD.released_us IS NOT NULL
            OR (OLD.release1_by IS NOT NULL

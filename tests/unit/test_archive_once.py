@@ -180,3 +180,13 @@ def test_a_hold_s_camera_entered_again_wants_no_further_links(stranger: sqlite3.
     assert not _try(stranger, "INSERT OR REPLACE INTO hold_camera VALUES (1, 1)")
     stranger.execute("DROP TRIGGER hold_camera_once")
     assert _try(stranger, "INSERT OR REPLACE INTO hold_camera VALUES (1, 1)")
+
+
+def test_one_person_is_not_two_where_checks_are_ignored(stranger: sqlite3.Connection) -> None:
+    """I2: PRAGMA ignore_check_constraints leaves the guard."""
+    stranger.execute("UPDATE hold SET release1_by = 'ann', release1_us = 1")
+    stranger.execute("PRAGMA ignore_check_constraints = ON")
+    for second in ("'ann'", "' ANN '", "NULL"):
+        assert not _try(stranger, f"UPDATE hold SET release2_by = {second}, released_us = 2")
+    stranger.execute("DROP TRIGGER hold_release_guard")
+    assert _try(stranger, "UPDATE hold SET release2_by = 'ann', released_us = 2")
