@@ -118,6 +118,8 @@ def standing(box: Box, fact: SegmentSealed) -> dict[str, Any]:
 def answers(box: Box, past: Past, folder: Path) -> dict[str, Any]:
     """What people ask, without what is different at every asking."""
     told: dict[str, Any] = {"holds": box.edged("holds", "list", "--all")["holds"]}
+    for hold in told["holds"]:
+        del hold["evidence"]  # how many links are still to be made changes by the second
     told["segments"] = box.edged("retention", "segments", "cam-1")["segments"]
     told["explain"] = [standing(box, fact) for fact in (past.old[0], past.old[-1], past.yesterday[0])]
     for days_ago in (OLD_DAYS, 1):
