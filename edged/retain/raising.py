@@ -151,7 +151,7 @@ def _count_page_anew(
 
     def keep(row: sqlite3.Row) -> int:
         days, kept, dates = row["days"], row["keep_until_us"], [0]
-        if labels.start_us <= row["end_us"] <= labels.end_us:
+        if labels.start_us < row["end_us"] <= labels.end_us:  # what ended as doubt began is not in doubt
             dates.append(keep_until_us(row["end_us"] + correction.shift_us, days, law.tz))
         if lagged and kept - days * DAY >= labels.start_us and kept > keep_until_us(row["end_us"], days, law.tz):
             # Counted from later than its label, by a clock that lagged as much; not from later than today.

@@ -198,7 +198,8 @@ async def test_i9_nothing_confidential_reaches_mqtt_metrics_or_the_log(tmp_path:
                     assert await asyncio.to_thread(box.end) == 0
                     await until(lambda: ear.on("death"), "the farewell is heard")
                 kinds = {topic.split("/")[4] for topic, _, _ in ear.heard}
-                assert kinds == {"birth", "death", "health", "camera", "outage", "ledger"}
+                # Whether the forecast has been told by now depends on when the first footage was indexed.
+                assert kinds - {"retention"} == {"birth", "death", "health", "camera", "outage", "ledger"}
                 assert "edged_camera_outage_open" in page
                 assert "opened" in box.log()
                 secrets = ["open-sesame", "changed-too", "rtsp://", "http://", "/onvif", "Simulated", "Asia"]
