@@ -4,12 +4,14 @@ import hashlib
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from edged.archive.database import transact
 from edged.archive.indexing import Stamped, floor_no
 from edged.archive.journal import encode
 from edged.archive.layout import journal_path, segment_path
+from edged.archive.segments import SegmentKey
 from edged.archive.volumes import Volume, open_volumes
 from edged.base.clock import DAY, MINUTE
 from edged.model import (
@@ -34,8 +36,8 @@ def stamp(fact: SegmentSealed) -> Stamped:
     return Stamped(FLOOR, fact.end_us + 32 * DAY)
 
 
-def sealed(camera: str = "cam-1", start_us: int = T0, length_us: int = MINUTE, **changes: object) -> SegmentSealed:
-    fields: dict[str, object] = {
+def sealed(camera: str = "cam-1", start_us: int = T0, length_us: int = MINUTE, **changes: Any) -> SegmentSealed:
+    fields: dict[str, Any] = {
         "camera": camera,
         "stream": StreamKind.MAIN,
         "start_us": start_us,
@@ -54,7 +56,17 @@ def sealed(camera: str = "cam-1", start_us: int = T0, length_us: int = MINUTE, *
         "boot_id": "boot-1",
         "start_mono_us": 1,
     }
-    return SegmentSealed(**{**fields, **changes})  # type: ignore[arg-type]
+    return SegmentSealed(**{**fields, **changes})
+
+
+def leave_segment(volume: Path, key: SegmentKey, end_us: int, size: int = 64, **changes: Any) -> SegmentSealed:
+    """A sealed segment as the recorder leaves it: a file unlike any other, and what the journal will say of it."""
+    content = f"{key} ".encode().ljust(size, b".")
+    file = volume / segment_path(*key)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
+    return sealed(**{**key._asdict(), "end_us": end_us, "bytes": len(content), "sha256": digest, **changes})
 
 
 def row_of_segments(count: int, camera: str = "cam-1", start_us: int = T0, run: int = 1) -> list[SegmentSealed]:

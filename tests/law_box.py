@@ -8,7 +8,6 @@ ledger, API on its socket, commands that ask there.
 import asyncio
 import contextlib
 import datetime as dt
-import hashlib
 import io
 import json
 import sqlite3
@@ -28,10 +27,10 @@ from edged.archive.segments import SegmentKey
 from edged.base.clock import MINUTE, SECOND, ManualClock
 from edged.cli import main
 from edged.config import load_config
-from edged.model import SegmentSealed, StreamKind
+from edged.model import StreamKind
 from edged.retain.rows import StoredSegment, find_stored
 from edged.retain.sweep import SweepReport
-from tests.archive_kit import write_journal
+from tests.archive_kit import leave_segment, write_journal
 
 SHANGHAI = zoneinfo.ZoneInfo("Asia/Shanghai")
 CAMERAS = """
@@ -119,27 +118,11 @@ class Box:
         end = clock.wall_us() if end_us is None else end_us
         world.seq += 1
         key = SegmentKey(camera, stream, end - length_us, 1, world.seq)
-        content = f"{key} ".encode().ljust(64, b".")
         disk = world.folder / "v1"
-        file = disk / segment_path(*key)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content)
-        fact = SegmentSealed(
-            camera=camera,
-            stream=stream,
-            start_us=key.start_us,
-            end_us=end,
-            run=key.run,
-            seq=key.seq,
-            bytes=len(content),
-            frames=25,
-            keyframes=1,
-            codec="avc1.64001f",
-            width=64,
-            height=48,
-            sha256=hashlib.sha256(content).hexdigest(),
-            lost_packets=0,
-            recovered=False,
+        fact = leave_segment(
+            disk,
+            key,
+            end,
             boot_id=clock.boot_id(),
             start_mono_us=max(1, clock.monotonic_us() - age_us - length_us),
         )

@@ -1,6 +1,5 @@
 """A house for tests of retention: the real index, real files on real volumes, the shipped law, and a manual clock."""
 
-import hashlib
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -28,6 +27,7 @@ from edged.retain.rows import StoredSegment, find_stored
 from edged.retain.stamp import Stamper
 from edged.retain.sweep import Sweep, SweepReport
 from edged.retain.timekeeping import tick
+from tests.archive_kit import leave_segment
 
 # 2026-11-01 08:00 in Shanghai.
 START_US = 1_793_491_200 * SECOND
@@ -98,27 +98,12 @@ class House:
     ) -> SegmentSealed:
         """A file on the disk, and what the journal is going to say of it."""
         self.seq += 1
-        content = f"{camera} {end} {self.seq} ".encode().ljust(size, b".")
         key = SegmentKey(camera, StreamKind.MAIN, end - length_us, self.run_no, self.seq)
-        file = self.volumes[volume].volume.path / segment_path(*key)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content)
-        return SegmentSealed(
-            camera=camera,
-            stream=StreamKind.MAIN,
-            start_us=end - length_us,
-            end_us=end,
-            run=self.run_no,
-            seq=self.seq,
-            bytes=len(content),
-            frames=25,
-            keyframes=1,
-            codec="avc1.64001f",
-            width=64,
-            height=48,
-            sha256=hashlib.sha256(content).hexdigest(),
-            lost_packets=0,
-            recovered=False,
+        return leave_segment(
+            self.volumes[volume].volume.path,
+            key,
+            end,
+            size,
             boot_id=self.clock.boot_id(),
             start_mono_us=max(0, self.clock.monotonic_us() - (self.clock.wall_us() - end) - length_us),
         )

@@ -14,28 +14,26 @@ What none of this can prevent, because root owns the machine, and how it shows:
 - setting the retention clock ahead in the file: it stands before the wall clock then, and nothing is deleted.
 """
 
-import dataclasses
 import json
 import shutil
 import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from edged.archive import roster
 from edged.archive.database import BadDatabase, Database, open_database
 from edged.archive.intake import Intake
-from edged.archive.journal import encode
-from edged.archive.layout import journal_path
 from edged.archive.reconcile import reconcile
 from edged.archive.segments import SegmentKey
 from edged.archive.volumes import open_volumes
 from edged.base.clock import DAY, MINUTE
 from edged.law.packs import load_packs, shipped_packs
 from edged.law.site import SiteLaw
-from edged.model import SegmentSealed
 from edged.retain.stamp import Stamper
+from tests.archive_kit import sealed, write_journal
 from tests.retaining import START_US, House, house
 
 YOUNG_DAYS = 5  # of a floor of thirty
@@ -182,34 +180,13 @@ async def test_i10_a_retention_clock_set_ahead_in_the_file_deletes_nothing(tmp_p
         await nothing_went(built, *keys)
 
 
-async def journal_says(built: House, key: SegmentKey, **changes: object) -> None:
+async def journal_says(built: House, key: SegmentKey, **changes: Any) -> None:
     """A second line about a segment that is indexed already, written into a journal by hand."""
     volume = built.volumes[0].volume
     row = await built.row(key)
     assert row is not None
-    fact = SegmentSealed(
-        camera=key.camera,
-        stream=key.stream,
-        start_us=key.start_us,
-        end_us=row.end_us,
-        run=key.run,
-        seq=key.seq,
-        bytes=row.bytes,
-        frames=25,
-        keyframes=1,
-        codec="avc1.64001f",
-        width=64,
-        height=48,
-        sha256=row.sha256,
-        lost_packets=0,
-        recovered=False,
-        boot_id="boot-1",
-        start_mono_us=1,
-    )
-    file = volume.path / journal_path("nvr", key.start_us)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("ab") as lines:
-        lines.write(encode(dataclasses.replace(fact, **changes)))  # type: ignore[arg-type]
+    told = {**key._asdict(), "end_us": row.end_us, "bytes": row.bytes, "sha256": row.sha256, **changes}
+    write_journal(volume.path, [sealed(**told)], key.start_us)
 
 
 async def earlier_end(built: House, key: SegmentKey) -> None:

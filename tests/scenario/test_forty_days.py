@@ -8,19 +8,18 @@ ledger with the article; and every announced deletion done.
 """
 
 import datetime as dt
-import hashlib
 import zoneinfo
 from dataclasses import dataclass
 from pathlib import Path
 
 from edged.archive.intake import Intake
-from edged.archive.journal import encode
-from edged.archive.layout import journal_path, segment_path
+from edged.archive.layout import segment_path
 from edged.archive.ledger import LedgerKind
 from edged.archive.segments import SegmentKey
 from edged.archive.volumes import Space
 from edged.base.clock import DAY, HOUR, MINUTE, SECOND
-from edged.model import Place, SegmentSealed, StreamKind
+from edged.model import Place, StreamKind
+from tests.archive_kit import leave_segment, write_journal
 from tests.retaining import START_US, House, house
 
 SHANGHAI = zoneinfo.ZoneInfo("Asia/Shanghai")
@@ -99,20 +98,15 @@ class Story:
 
     async def record(self) -> None:
         """One minute of every camera, as the recorder leaves it: the file, then its journal line; then the intake."""
-        volume = self.box.volumes[0].volume
+        disk = self.box.volumes[0].volume.path
         end = self.box.clock.wall_us()
-        journal = volume.path / journal_path("nvr", end)
-        journal.parent.mkdir(parents=True, exist_ok=True)
-        with journal.open("ab") as lines:
-            for camera in PLACES:
-                self.seq += 1
-                key = SegmentKey(camera, StreamKind.MAIN, end - MINUTE, self.box.run_no, self.seq)
-                file = volume.path / segment_path(*key)
-                file.parent.mkdir(parents=True, exist_ok=True)
-                content = f"{key} ".encode().ljust(SIZE, b".")
-                file.write_bytes(content)
-                lines.write(encode(sealed(key, end, content, self.box.clock.boot_id())))
-                self.segments[str(key)] = Truth(camera, self.true_us, file)
+        facts = []
+        for camera in PLACES:
+            self.seq += 1
+            key = SegmentKey(camera, StreamKind.MAIN, end - MINUTE, self.box.run_no, self.seq)
+            facts.append(leave_segment(disk, key, end, SIZE, boot_id=self.box.clock.boot_id(), start_mono_us=0))
+            self.segments[str(key)] = Truth(camera, self.true_us, disk / segment_path(*key))
+        write_journal(disk, facts, end)
         before = self.intake.indexed_segments
         await self.intake.catch_up()
         assert self.intake.indexed_segments == before + len(PLACES)
@@ -137,28 +131,6 @@ class Story:
 
     def wrong_clock_labelled(self, truth: Truth) -> bool:
         return any(first <= truth.true_us <= last for first, last in self.wrong)
-
-
-def sealed(key: SegmentKey, end_us: int, content: bytes, boot_id: str) -> SegmentSealed:
-    return SegmentSealed(
-        camera=key.camera,
-        stream=key.stream,
-        start_us=key.start_us,
-        end_us=end_us,
-        run=key.run,
-        seq=key.seq,
-        bytes=len(content),
-        frames=25,
-        keyframes=1,
-        codec="avc1.64001f",
-        width=64,
-        height=48,
-        sha256=hashlib.sha256(content).hexdigest(),
-        lost_packets=0,
-        recovered=False,
-        boot_id=boot_id,
-        start_mono_us=0,
-    )
 
 
 async def live(story: Story, until_day: float) -> None:

@@ -1,6 +1,5 @@
 """A whole box and its command line: heads kept elsewhere, proofs of a segment and a day, a ledger cut and found out."""
 
-import hashlib
 import json
 import sqlite3
 import subprocess
@@ -11,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from edged.archive.layout import segment_path, utc
+from edged.archive.segments import SegmentKey
 from edged.base.clock import DAY, HOUR, MINUTE
 from edged.model import SegmentSealed, StreamKind
 from edged.prove.verify_retention import parse_head
-from tests.archive_kit import sealed, up, write_journal
+from tests.archive_kit import leave_segment, up, write_journal
 from tests.box import Box, until
 from tests.proving import spoil
 
@@ -39,20 +39,8 @@ def yesterday(box: Box) -> tuple[str, list[SegmentSealed]]:
     midnight = (time.time_ns() // 1000 + 8 * HOUR) // DAY * DAY - 8 * HOUR - DAY  # in Shanghai
     facts = []
     for number, start in enumerate(range(midnight - HOUR, midnight + DAY, 10 * MINUTE)):
-        content = f"film {number}".encode() * 100
-        fact = sealed(
-            "cam-1",
-            start,
-            10 * MINUTE,
-            run=900,
-            seq=number,
-            bytes=len(content),
-            sha256=hashlib.sha256(content).hexdigest(),
-        )
-        file = box.volume / segment_path("cam-1", StreamKind.MAIN, start, 900, number)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content)
-        facts.append(fact)
+        key = SegmentKey("cam-1", StreamKind.MAIN, start, 900, number)
+        facts.append(leave_segment(box.volume, key, start + 10 * MINUTE, 700))
     write_journal(box.volume, [up(midnight - HOUR), *facts], at_us=midnight, recorder="earlier")
     return f"{utc(midnight + 8 * HOUR):%Y-%m-%d}", facts
 

@@ -3,7 +3,6 @@
 A real daemon and its command line; the footage is a recorder's own files and journals, a month old and a day old.
 """
 
-import hashlib
 import json
 import shutil
 import signal
@@ -18,7 +17,8 @@ import pytest
 
 from edged.archive.database import Database
 from edged.archive.intake import Intake
-from edged.archive.layout import IDENTITY, segment_path, utc
+from edged.archive.layout import IDENTITY, utc
+from edged.archive.segments import SegmentKey
 from edged.archive.volumes import open_volumes
 from edged.base.clock import DAY, HOUR, MINUTE, ManualClock
 from edged.config import load_config
@@ -27,7 +27,7 @@ from edged.law.site import SiteLaw
 from edged.model import SegmentSealed, StreamKind
 from edged.retain.stamp import Stamper
 from edged.retain.timekeeping import tick
-from tests.archive_kit import sealed, up, write_journal
+from tests.archive_kit import leave_segment, up, write_journal
 from tests.box import Box, until
 
 CONFIG = """
@@ -85,14 +85,8 @@ class Past:
         first = self.midnight - days_ago * DAY
         facts = []
         for number, start in enumerate(range(first, first + hours * HOUR, 10 * MINUTE)):
-            content = f"film {days_ago} {number}".encode() * 50
-            digest = hashlib.sha256(content).hexdigest()
-            run = 900 + days_ago
-            fact = sealed("cam-1", start, 10 * MINUTE, run=run, seq=number, bytes=len(content), sha256=digest)
-            file = volume / segment_path("cam-1", StreamKind.MAIN, start, run, number)
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(content)
-            facts.append(fact)
+            key = SegmentKey("cam-1", StreamKind.MAIN, start, 900 + days_ago, number)
+            facts.append(leave_segment(volume, key, start + 10 * MINUTE, 500))
         write_journal(volume, [up(first), *facts], at_us=first, recorder="earlier")
         return facts
 

@@ -2,7 +2,6 @@
 recorder that leaves files and journal lines. Everything on the disks is real; only time is made.
 """
 
-import hashlib
 import os
 import shutil
 from dataclasses import dataclass, field
@@ -14,7 +13,8 @@ from edged.archive.segments import SegmentKey
 from edged.archive.volumes import Space
 from edged.base.clock import HOUR, MINUTE, SECOND, ManualClock
 from edged.base.spans import Span
-from edged.model import Designation, Fact, Place, SegmentSealed, Situation, StreamKind
+from edged.model import Designation, Fact, Place, Situation, StreamKind
+from tests.archive_kit import leave_segment
 from tests.state.laws import START_US
 
 RECORDER = "nvr"
@@ -170,29 +170,15 @@ class World:
         self.seq += 1
         end = self.clock.wall_us()
         key = SegmentKey(camera, StreamKind.MAIN, end - length_us, self.run, self.seq)
-        content = f"{key} ".encode().ljust(SEGMENT_BYTES, b".")
-        file = self.own(disk) / segment_path(*key)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content)
-        fact = SegmentSealed(
-            camera=camera,
-            stream=StreamKind.MAIN,
-            start_us=end - length_us,
-            end_us=end,
-            run=self.run,
-            seq=self.seq,
-            bytes=len(content),
-            frames=25,
-            keyframes=1,
-            codec="avc1.64001f",
-            width=64,
-            height=48,
-            sha256=hashlib.sha256(content).hexdigest(),
-            lost_packets=0,
-            recovered=False,
+        fact = leave_segment(
+            self.own(disk),
+            key,
+            end,
+            SEGMENT_BYTES,
             boot_id=self.clock.boot_id(),
             start_mono_us=max(0, self.clock.monotonic_us() - length_us),
         )
+        file = self.own(disk) / segment_path(*key)
         made = Footage(key, disk, Span(end - length_us, end), self.true_us, file, encode(fact))
         self.footage.append(made)
         return made
