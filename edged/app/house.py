@@ -43,7 +43,7 @@ from edged.model import RecorderStatus
 from edged.outage.desk import OutageDesk
 from edged.outage.detect import Thresholds
 from edged.prove.desk import ProofDesk
-from edged.prove.hours import Hours
+from edged.prove.hours import Hours, tell_owed
 from edged.prove.scrub import Scrub
 from edged.record.status import status_socket_path
 from edged.report.api import Api
@@ -173,6 +173,7 @@ class House:
             gate,
             ntp=kernel_ntp_synchronised,
             witness=self.clocks.vouch if config.retention.camera_clocks else nobody,
+            tell_hour=tell_owed,
             batch=config.retention.batch,
             every_s=config.retention.sweep_every,
             on_pass=self._swept,

@@ -175,9 +175,9 @@ async def _volume(
         if gone or back:
             _must_be(await worker.run(prove, volume))
             now_us = clock.wall_us()
-            count = len(gone)
-            gone = await database.write(_doom_announced, volume, day, gone) if gone else gone
-            result.deleted += count - len(gone)
+            if gone:
+                deleted, gone = await database.write(_doom_announced, volume, day, gone)
+                result.deleted += deleted
             result.missing += await database.write(_mark, volume, day, gone, SEALED, MISSING, now_us)
             result.found += await database.write(_mark, volume, day, back, MISSING, SEALED, now_us)
         unknown = names - rows.keys()
@@ -329,38 +329,33 @@ def _is_known(connection: sqlite3.Connection, volume_no: int, file: PurePosixPat
     return row is not None
 
 
-def _doom_announced(connection: sqlite3.Connection, volume: Volume, day: _Day, rows: list[_Known]) -> list[_Known]:
-    """Hand over to the sweep what a restored ledger has on record as deleted: an old copy of the index still has the
-    row. Returns the others, and those that the guards do not let go (I1, I2): they are missing."""
+def _doom_announced(
+    connection: sqlite3.Connection, volume: Volume, day: _Day, rows: list[_Known]
+) -> tuple[int, list[_Known]]:
+    """Take out what a restored ledger has on record as deleted: an old copy of the index still has the row.
+
+    The sweep completes it. Where the guards do not let it go yet (the copy's retention clock stands before the floor,
+    a hold was placed since) it is MISSING until they do; no ledger entry calls it so. Returns how many, and the others.
+    """
     told, left = Told(connection), []
     for row in rows:
         if not (told and told.deleted(SegmentKey(day.camera, day.stream, row.start_us, row.run, row.seq))):
             left.append(row)
             continue
-        try:
-            connection.execute(
-                "UPDATE segment SET state = ? WHERE camera = (SELECT no FROM camera WHERE id = ?) AND stream = ?"
-                " AND start_us = ? AND run = ? AND seq = ? AND volume = ?",
-                (DOOMED, day.camera, STREAM_NO[day.stream], row.start_us, row.run, row.seq, volume.no),
-            )
-        except sqlite3.IntegrityError:
-            left.append(row)
-    return left
+        for state in (DOOMED, MISSING):
+            try:
+                _set_state(connection, day, row, SEALED, state)
+                break
+            except sqlite3.IntegrityError:
+                continue
+    return len(rows) - len(left), left
 
 
 def _mark(
     connection: sqlite3.Connection, volume: Volume, day: _Day, rows: list[_Known], old: int, new: int, now_us: int
 ) -> int:
     """Move rows from one state to the other, with one ledger entry for the camera-day that names each segment."""
-    moved = []
-    for row in rows:
-        changed = connection.execute(
-            "UPDATE segment SET state = ? WHERE camera = (SELECT no FROM camera WHERE id = ?) AND stream = ?"
-            " AND start_us = ? AND run = ? AND seq = ? AND state = ?",
-            (new, day.camera, STREAM_NO[day.stream], row.start_us, row.run, row.seq, old),
-        )
-        if changed.rowcount:
-            moved.append(row)
+    moved = [row for row in rows if _set_state(connection, day, row, old, new)]
     if moved:
         append(
             connection,
@@ -376,3 +371,13 @@ def _mark(
             },
         )
     return len(moved)
+
+
+def _set_state(connection: sqlite3.Connection, day: _Day, row: _Known, old: int, new: int) -> bool:
+    """Move one row; False where it is not in state `old` any more. Raises sqlite3.IntegrityError (I1, I2)."""
+    changed = connection.execute(
+        "UPDATE segment SET state = ? WHERE camera = (SELECT no FROM camera WHERE id = ?) AND stream = ?"
+        " AND start_us = ? AND run = ? AND seq = ? AND state = ?",
+        (new, day.camera, STREAM_NO[day.stream], row.start_us, row.run, row.seq, old),
+    )
+    return bool(changed.rowcount)

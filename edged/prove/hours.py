@@ -17,7 +17,7 @@ from edged.archive import coverage
 from edged.archive.database import Database
 from edged.archive.indexing import floor_of
 from edged.archive.ledger import LedgerKind, about, append, hour_topic
-from edged.archive.roster import Camera, cameras
+from edged.archive.roster import Camera, cameras, get
 from edged.archive.schema import STREAM_NO
 from edged.base.clock import DAY, HOUR, MINUTE, Clock
 from edged.base.spans import Span
@@ -136,6 +136,16 @@ def tell(connection: sqlite3.Connection, stream: StreamHours, hours: Iterable[in
                 (stream.camera_no, stream_no, hour),
             )
     return told
+
+
+def tell_owed(connection: sqlite3.Connection, camera: str, stream: StreamKind, hour: int, now_us: int) -> None:
+    """Append the record of one hour where the ledger is still owed it, without waiting for its turn.
+
+    Called before any of the hour's footage goes: a record names what the index has, and so must come first (I3).
+    """
+    key = get(connection, camera).no, STREAM_NO[stream], hour
+    if connection.execute("SELECT 1 FROM hour_due WHERE camera = ? AND stream = ? AND hour = ?", key).fetchone():
+        tell(connection, StreamHours(camera, key[0], stream, -1, [hour]), [hour], now_us)
 
 
 def record_of(connection: sqlite3.Connection, camera: str, stream: StreamKind, hour: int) -> Before | None:

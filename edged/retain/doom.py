@@ -8,7 +8,7 @@ import heapq
 import itertools
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from edged.archive.deletions import Going, announce
@@ -17,6 +17,7 @@ from edged.archive.schema import DOOMED, MISSING, STREAM_NO
 from edged.archive.segments import SegmentKey, local_day
 from edged.base.clock import DAY, HOUR
 from edged.law.site import SiteLaw
+from edged.model import StreamKind
 from edged.retain.rows import (
     Held,
     StoredSegment,
@@ -34,14 +35,25 @@ from edged.retain.verdict import ERASING, Ceiling, Verdict, deletable, judge
 LOOKED_AT = 500
 NEVER = -(2**62)  # before its first tick the clock stands before everything: nothing is past its floor
 
+# Tells the ledger what there is of a stream's UTC hour (counted from 1970) at an instant, where that is still owed.
+TellHour = Callable[[sqlite3.Connection, str, StreamKind, int, int], None]
+
+
+def all_told(connection: sqlite3.Connection, camera: str, stream: StreamKind, hour: int, now_us: int) -> None:
+    """A TellHour for where no hour's record is owed."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grounds:
-    """What a pass has established before it asks for deletions."""
+    """What a pass has established before it asks for deletions.
+
+    `tell_hour` is called before an hour's footage is announced to go: an hour's record names only what is there.
+    """
 
     law: SiteLaw
     clock_trusted: bool
     proven: frozenset[str]  # ids of the volumes whose identity was just shown
+    tell_hour: TellHour = all_told
 
     def erase_due(self, segment: StoredSegment, at_us: int) -> tuple[int, str] | None:
         """When a segment has to go by age and by which rule, as the law stands at `at_us`; None where it need not.
@@ -189,6 +201,8 @@ def _doom(
         of_hour += 1
         if to_free is not None:
             to_free -= segment.bytes if segment.state != MISSING else 0
+    for camera, stream, hour in dict.fromkeys((s.key.camera, s.key.stream, s.key.start_us // HOUR) for s, _ in chosen):
+        grounds.tell_hour(connection, camera, stream, hour, now_us)
     for segments, why in _alike(chosen, retention_us):
         marked = [segment for segment in segments if set_state(connection, segment.key, segment.state, DOOMED)]
         going = [Going(segment.key, segment.end_us, segment.bytes, segment.sha256) for segment in marked]

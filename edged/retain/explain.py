@@ -9,6 +9,7 @@ from edged.archive.late import Late, late
 from edged.archive.roster import get
 from edged.archive.schema import DOOMED, MISSING
 from edged.archive.segments import LONGEST_SEGMENT, SegmentKey, longest_us, segments_in
+from edged.archive.told import Told
 from edged.base.spans import Span
 from edged.law.cited import Cited, cite
 from edged.model import StreamKind
@@ -61,7 +62,7 @@ def explain_segment(connection: sqlite3.Connection, key: SegmentKey, grounds: Gr
     """Why this segment is here or gone. Raises UnknownCamera."""
     get(connection, key.camera)
     segment = find_stored(connection, key)
-    if segment is not None:
+    if segment is not None and not _gone_though_a_row(connection, segment):
         return _present(connection, segment, grounds)
     gone = deleted(connection, key.camera, key.stream, key.start_us, key.start_us).get(key)
     if gone is not None:
@@ -81,11 +82,13 @@ def explain_at(
     get(connection, camera)
     instant = Span(at_us, at_us + 1)
     here = [find_stored(connection, row.key) for row in segments_in(connection, camera, stream, instant)]
-    told = [_present(connection, segment, grounds) for segment in here if segment is not None]
+    present = [s for s in here if s is not None and not _gone_though_a_row(connection, s)]
+    told = [_present(connection, segment, grounds) for segment in present]
+    known = {segment.key for segment in present}
     earliest = at_us - longest_us(connection, LONGEST_SEGMENT)
     for key, one in sorted(deleted(connection, camera, stream, earliest, at_us).items()):
         # What is doomed and not yet gone has been told of: its row says more.
-        if key.start_us <= at_us < one.end_us and find_stored(connection, key) is None:
+        if key.start_us <= at_us < one.end_us and key not in known:
             told.append(_gone(connection, key, one, grounds))
     return told or [_never(connection, camera, stream, instant)]
 
@@ -116,6 +119,11 @@ def _present(connection: sqlite3.Connection, segment: StoredSegment, grounds: Gr
         erase_due_us=None if due is None else due[0],
         late=late(connection, segment.key.camera, span),
     )
+
+
+def _gone_though_a_row(connection: sqlite3.Connection, segment: StoredSegment) -> bool:
+    """An old copy of the index has the row still, but its ledger, restored, has the deletion."""
+    return segment.state == MISSING and Told(connection).deleted(segment.key)
 
 
 def _gone(connection: sqlite3.Connection, key: SegmentKey, one: Deleted, grounds: Grounds) -> Explanation:

@@ -30,6 +30,8 @@ from edged.retain.doom import (
     Grounds,
     Reached,
     Stream,
+    TellHour,
+    all_told,
     doom_due,
     doom_for_space,
     forget,
@@ -86,7 +88,7 @@ class SweepReport:
 
 class Sweep:
     """Owns deletion on `volumes`. `ntp` tells whether the kernel's clock is disciplined and `witness` who else vouches
-    for it; `gate` is shared with Holds.
+    for it; `gate` is shared with Holds. `tell_hour` has the ledger name what goes before it goes (see Grounds).
 
     `batch` is how many segments one deleting transaction takes; `every_s` the pause between passes in seconds;
     `on_pass` hears every report, `space` reads a file system's free bytes. Begin when the journals have been read once.
@@ -102,6 +104,7 @@ class Sweep:
         *,
         ntp: Callable[[], bool],
         witness: Callable[[Reading], str | None] = nobody,
+        tell_hour: TellHour = all_told,
         batch: int,
         every_s: float,
         on_pass: Callable[[SweepReport], None] = lambda report: None,
@@ -114,6 +117,7 @@ class Sweep:
         self._gate = gate
         self._ntp = ntp
         self._witness = witness
+        self._tell_hour = tell_hour
         self._batch = batch
         self._every_s = every_s
         self._on_pass = on_pass
@@ -161,7 +165,12 @@ class Sweep:
                 report.skipped[name] = reason
             else:
                 proven.add(name)
-        grounds = Grounds(law=self._law, clock_trusted=report.time.trusted, proven=frozenset(proven))
+        grounds = Grounds(
+            law=self._law,
+            clock_trusted=report.time.trusted,
+            proven=frozenset(proven),
+            tell_hour=self._tell_hour,
+        )
         try:
             await self._complete(grounds, report)
             left = await self._erase_due(grounds, report)

@@ -20,6 +20,7 @@ from edged.archive.volumes import open_volumes
 from edged.base.worker import Worker
 from edged.model import Situation
 from edged.prove.desk import ProofDesk
+from edged.prove.hours import tell_owed
 from edged.prove.key import open_key
 from edged.prove.restore import contradictions, restore_ledger
 from edged.retain.disk import SweptVolume
@@ -168,6 +169,7 @@ class Controller:
             gate,
             ntp=lambda: world.ntp,
             witness=self.clocks.vouch,
+            tell_hour=tell_owed,
             batch=3,
             every_s=600,
             space=world.space,
