@@ -12,6 +12,7 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from edged.base.clock import DAY, SECOND
 from edged.model import StreamKind
 
 SEGMENTS = "segments"
@@ -50,9 +51,14 @@ def utc(at_us: int) -> dt.datetime:
 
 def segment_path(camera: str, stream: StreamKind, start_us: int, run: int, seq: int) -> PurePosixPath:
     """A sealed segment's path below its volume."""
-    start = utc(start_us)
     folder = camera if stream is StreamKind.MAIN else f"{camera}~{stream}"
-    return PurePosixPath(SEGMENTS, folder, f"{start:%Y-%m-%d}", f"{start:%H%M%S}Z-{run}-{seq}.mp4")
+    return PurePosixPath(SEGMENTS, folder, f"{utc(start_us):%Y-%m-%d}", segment_name(start_us, run, seq))
+
+
+def segment_name(start_us: int, run: int, seq: int) -> str:
+    """A sealed segment's file name. Without a calendar, because the names of a whole disk are compared."""
+    second = start_us % DAY // SECOND
+    return f"{second // 3600:02}{second // 60 % 60:02}{second % 60:02}Z-{run}-{seq}.mp4"
 
 
 def parse_segment_path(path: PurePosixPath | Path) -> SegmentName | None:

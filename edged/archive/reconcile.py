@@ -2,8 +2,8 @@
 
 A row whose file is gone becomes MISSING, with a ledger entry: footage never vanishes silently. A MISSING row whose
 file is back is SEALED again, with an entry too. A file the index does not know is a stray: reported, never deleted.
-A segment caught by a crash between unlink and forgetting is still DOOMED: `leftover_doomed` hands it to the sweep,
-which completes the step; it is not missing.
+A segment caught by a crash between unlink and forgetting is still DOOMED: the sweep completes the step; it is not
+missing.
 
 A folder that was found equal is not read again before it changes (archive/compared.py): so a start looks at one date a
 folder instead of at millions of names.
@@ -15,22 +15,20 @@ Runs beside intake and sweep. A file is published before its row is made and unl
 folder is listed first, and whatever then looks missing is looked at once more, and marked only while still SEALED.
 """
 
-import datetime as dt
 import logging
-import os
-import re
 import sqlite3
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from edged.archive import compared
 from edged.archive.database import Database
-from edged.archive.layout import PART, SEGMENTS, parse_segment_path, segment_path, utc
+from edged.archive.day_folders import DayFolder, changed, list_folders, list_names, still_gone
+from edged.archive.layout import SEGMENTS, parse_segment_path, segment_name, utc
 from edged.archive.ledger import LedgerKind, append
 from edged.archive.schema import DOOMED, MISSING, SEALED, STREAM_NO
-from edged.archive.segments import STREAM_OF, SegmentKey, SegmentRow, doomed
+from edged.archive.segments import STREAM_OF, SegmentKey, set_state, state_of_file
 from edged.archive.told import Told
 from edged.archive.volumes import Volume, prove
 from edged.base.clock import DAY, MINUTE, SECOND, Clock
@@ -43,7 +41,6 @@ log = logging.getLogger(__name__)
 SETTLED_US = 10 * MINUTE
 REMEMBERED_AT_ONCE = 50  # folders: some ten milliseconds
 STRAYS_NAMED = 1000  # a lost journal can leave millions; all are counted
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
 class Stray(NamedTuple):
@@ -73,26 +70,10 @@ class _Skip(Exception):
     """Carries the reason why nothing more is concluded about a volume."""
 
 
-class _Day(NamedTuple):
-    """One folder: a camera's stream on one UTC day."""
-
-    camera: str
-    stream: StreamKind
-    day: int  # days since 1970-01-01
-
-    @property
-    def folder(self) -> PurePosixPath:
-        return segment_path(self.camera, self.stream, self.day * DAY, 0, 0).parent
-
-    @property
-    def key(self) -> compared.FolderKey:
-        return compared.FolderKey(self.camera, STREAM_NO[self.stream], self.day)
-
-
 class _Known(NamedTuple):
-    start_us: int
-    run: int
-    seq: int
+    """A row, by what the comparison needs of it."""
+
+    key: SegmentKey
     state: int
     keep_until_us: int
 
@@ -111,11 +92,12 @@ async def reconcile(
     for volume in volumes:
         worker = Worker(f"reconcile-{volume.id}")
         try:
-            strays = await _volume(database, volume, worker, clock, before_us, result, on_progress)
+            walk = _Walk(database, volume, worker, clock, result)
+            strays = [file for file in await walk.run(on_progress) if _settled(file, before_us)]
             if strays and settle is not None:
                 await settle()
             for file in strays:
-                if not await database.read(_is_known, volume.no, file):
+                if await database.read(state_of_file, volume.no, file) is None:
                     result.stray_count += 1
                     if len(result.strays) < STRAYS_NAMED:
                         result.strays.append(Stray(volume.id, file))
@@ -131,145 +113,81 @@ async def reconcile(
     return result
 
 
-def leftover_doomed(connection: sqlite3.Connection, limit: int = 1000) -> list[SegmentRow]:
-    """Segments marked doomed and not yet forgotten: what a crash left for the sweep to complete."""
-    return doomed(connection, limit)
+@dataclass(slots=True)
+class _Walk:
+    """The comparison of one volume with the index; what it finds is added to `result`."""
 
+    database: Database
+    volume: Volume
+    worker: Worker
+    clock: Clock
+    result: Reconciled
 
-async def _volume(
-    database: Database,
-    volume: Volume,
-    worker: Worker,
-    clock: Clock,
-    before_us: int,
-    result: Reconciled,
-    on_progress: Callable[[], None],
-) -> list[PurePosixPath]:
-    """Compare one volume; returns files without a row. Raises _Skip."""
-    _must_be(await worker.run(prove, volume))
-    try:
-        on_disk, odd = await worker.run(_list_days, volume)
-    except OSError as error:
-        raise _Skip(f"its {SEGMENTS} folder cannot be read ({error.strerror})") from error
-    indexed: set[_Day] = set()
-    for camera, stream in await database.read(_streams, volume.no):
-        indexed |= await database.read(_indexed_days, camera, stream)
-    remembered = await database.read(compared.remembered, volume.no, clock.wall_us())
-    days = await worker.run(_changed, volume, sorted(on_disk | indexed), remembered)
-    result.unchanged += len(on_disk | indexed) - len(days)
-    strays = odd
-    equal: list[compared.Equal] = []
-    for day in days:
+    async def run(self, on_progress: Callable[[], None]) -> list[PurePosixPath]:
+        """Compare folder by folder; returns files without a row. Raises _Skip."""
+        await self._prove()
+        folders, unknown = await self._to_read()
+        equal: list[compared.Equal] = []
+        for folder in folders:
+            try:
+                changed_ns = await self.worker.run(compared.date_of, self.volume.path / folder.path)
+                names = await self.worker.run(list_names, self.volume, folder)
+            except OSError as error:
+                self.result.unreadable.append(f"{self.volume.id}: {folder.path}")
+                log.error("volume %s: a camera-day folder cannot be read (%s)", self.volume.id, error.strerror)
+                continue
+            rows = await self.database.read(_rows, self.volume.no, folder)
+            moved = await self._move(folder, names, rows)
+            strangers = names - rows.keys()
+            unknown += [folder.path / name for name in sorted(strangers)]
+            if not (moved or strangers) and compared.settled(changed_ns, self.clock.wall_us()):
+                equal.append(compared.Equal(folder.key, changed_ns, len(rows), self.clock.wall_us()))
+            if len(equal) >= REMEMBERED_AT_ONCE:
+                await self.database.write(compared.remember, self.volume.no, equal)
+                equal.clear()
+            self.result.folders += 1
+            on_progress()
+        if equal:
+            await self.database.write(compared.remember, self.volume.no, equal)
+        return unknown
+
+    async def _to_read(self) -> tuple[list[DayFolder], list[PurePosixPath]]:
+        """The folders that are not known to be equal, on the disk or in the index alone; and what is no folder."""
         try:
-            changed_ns = await worker.run(compared.date_of, volume.path / day.folder)
-            names = await worker.run(_list_folder, volume, day)
+            folders, odd = await self.worker.run(list_folders, self.volume)
         except OSError as error:
-            result.unreadable.append(f"{volume.id}: {day.folder}")
-            log.error("volume %s: a camera-day folder cannot be read (%s)", volume.id, error.strerror)
-            continue
-        rows = {_name(row): row for row in await database.read(_rows, volume.no, day)}
-        gone = [row for name, row in rows.items() if row.state == SEALED and name not in names]
+            raise _Skip(f"its {SEGMENTS} folder cannot be read ({error.strerror})") from error
+        for camera, stream in await self.database.read(_streams, self.volume.no):
+            folders |= await self.database.read(_indexed_days, camera, stream)
+        remembered = await self.database.read(compared.remembered, self.volume.no, self.clock.wall_us())
+        to_read = await self.worker.run(changed, self.volume, sorted(folders), remembered)
+        self.result.unchanged += len(folders) - len(to_read)
+        return to_read, odd
+
+    async def _move(self, folder: DayFolder, names: set[str], rows: dict[str, _Known]) -> bool:
+        """Bring the rows' states into line with the names in their folder; whether any was out of it."""
+        lost = {name: row for name, row in rows.items() if row.state == SEALED and name not in names}
+        if lost:
+            gone = await self.worker.run(still_gone, self.volume, folder, lost)
+            lost = {name: row for name, row in lost.items() if name in gone}
         back = [row for name, row in rows.items() if row.state == MISSING and name in names]
-        if gone:
-            gone = await worker.run(_still_gone, volume, day, gone)
-        if gone or back:
-            _must_be(await worker.run(prove, volume))
-            now_us = clock.wall_us()
-            if gone:
-                deleted, gone = await database.write(_doom_announced, volume, day, gone)
-                result.deleted += deleted
-            result.missing += await database.write(_mark, volume, day, gone, SEALED, MISSING, now_us)
-            result.found += await database.write(_mark, volume, day, back, MISSING, SEALED, now_us)
-        unknown = names - rows.keys()
-        strays += [day.folder / name for name in sorted(unknown) if _settled(day, name, before_us)]
-        if not (gone or back or unknown) and compared.settled(changed_ns, clock.wall_us()):
-            equal.append(compared.Equal(day.key, changed_ns, len(rows), clock.wall_us()))
-        if len(equal) >= REMEMBERED_AT_ONCE:
-            await database.write(compared.remember, volume.no, equal)
-            equal.clear()
-        result.folders += 1
-        on_progress()
-    if equal:
-        await database.write(compared.remember, volume.no, equal)
-    return strays
+        if not (lost or back):
+            return False
+        await self._prove()
+        now_us = self.clock.wall_us()
+        missing = await self.database.write(_take_out_announced, list(lost.values())) if lost else []
+        self.result.deleted += len(lost) - len(missing)
+        self.result.missing += await self.database.write(_mark, self.volume, missing, SEALED, MISSING, now_us)
+        self.result.found += await self.database.write(_mark, self.volume, back, MISSING, SEALED, now_us)
+        return True
+
+    async def _prove(self) -> None:
+        if reason := await self.worker.run(prove, self.volume):
+            raise _Skip(reason)
 
 
-def _must_be(reason: str) -> None:
-    if reason:
-        raise _Skip(reason)
-
-
-def _list_days(volume: Volume) -> tuple[set[_Day], list[PurePosixPath]]:
-    """The camera-day folders on the disk, and what lies among them that is none. Raises OSError."""
-    days: set[_Day] = set()
-    odd: list[PurePosixPath] = []
-    try:
-        folders = sorted(os.listdir(volume.path / SEGMENTS))
-    except FileNotFoundError:  # nothing was recorded here yet, or all of it is gone: the rows will tell
-        return days, odd
-    for folder in folders:
-        camera, _, kind = folder.partition("~")
-        below = PurePosixPath(SEGMENTS, folder)
-        if kind not in ("", StreamKind.SUB) or not (volume.path / below).is_dir():
-            odd.append(below)
-            continue
-        for date in sorted(os.listdir(volume.path / below)):
-            day = _parse_date(date)
-            if day is None:
-                odd.append(below / date)
-            else:
-                days.add(_Day(camera, StreamKind(kind or "main"), day))
-    return days, odd
-
-
-def _changed(volume: Volume, days: list[_Day], remembered: Mapping[compared.FolderKey, int]) -> list[_Day]:
-    """The days whose folders have to be read."""
-
-    def known(day: _Day) -> bool:
-        try:
-            return compared.date_of(volume.path / day.folder) == remembered.get(day.key)
-        except OSError:
-            return False  # to be read, and said to be unreadable
-
-    return [day for day in days if not known(day)]
-
-
-def _parse_date(text: str) -> int | None:
-    if not _DATE.fullmatch(text):
-        return None
-    try:
-        return dt.date.fromisoformat(text).toordinal() - dt.date(1970, 1, 1).toordinal()
-    except ValueError:
-        return None
-
-
-def _list_folder(volume: Volume, day: _Day) -> set[str]:
-    """The names of sealed files and of anything odd; open segments are left out. Raises OSError."""
-    try:
-        return {name for name in os.listdir(volume.path / day.folder) if not name.endswith(PART)}
-    except FileNotFoundError:
-        return set()
-
-
-def _still_gone(volume: Volume, day: _Day, rows: list[_Known]) -> list[_Known]:
-    gone = []
-    for row in rows:
-        try:
-            os.lstat(volume.path / day.folder / _name(row))
-        except FileNotFoundError:
-            gone.append(row)
-        except OSError:
-            continue  # the disk does not answer, which is not the answer "gone"
-    return gone
-
-
-def _name(row: _Known) -> str:
-    second = row.start_us // SECOND % 86400
-    return f"{second // 3600:02}{second // 60 % 60:02}{second % 60:02}Z-{row.run}-{row.seq}.mp4"
-
-
-def _settled(day: _Day, name: str, before_us: int) -> bool:
-    parsed = parse_segment_path(day.folder / name)
+def _settled(file: PurePosixPath, before_us: int) -> bool:
+    parsed = parse_segment_path(file)
     return parsed is None or parsed.start_s * SECOND < before_us
 
 
@@ -282,9 +200,9 @@ def _streams(connection: sqlite3.Connection, volume_no: int) -> list[tuple[str, 
     return [(camera, STREAM_OF[stream]) for camera, stream in rows]
 
 
-def _indexed_days(connection: sqlite3.Connection, camera: str, stream: StreamKind) -> set[_Day]:
+def _indexed_days(connection: sqlite3.Connection, camera: str, stream: StreamKind) -> set[DayFolder]:
     """The UTC days of one stream that have rows: a step from day to day, never over the rows of one."""
-    days: set[_Day] = set()
+    days: set[DayFolder] = set()
     at_us = 0
     while True:
         row = connection.execute(
@@ -295,89 +213,64 @@ def _indexed_days(connection: sqlite3.Connection, camera: str, stream: StreamKin
         if row is None:
             return days
         day = row["start_us"] // DAY
-        days.add(_Day(camera, stream, day))
+        days.add(DayFolder(camera, stream, day))
         at_us = (day + 1) * DAY
 
 
-def _rows(connection: sqlite3.Connection, volume_no: int, day: _Day) -> list[_Known]:
+def _rows(connection: sqlite3.Connection, volume_no: int, folder: DayFolder) -> dict[str, _Known]:
+    """The rows of one folder, by the names of their files."""
     rows = connection.execute(
         "SELECT start_us, run, seq, state, keep_until_us FROM segment"
         " WHERE camera = (SELECT no FROM camera WHERE id = ?) AND stream = ? AND start_us >= ? AND start_us < ?"
         " AND volume = ?",
-        (day.camera, STREAM_NO[day.stream], day.day * DAY, (day.day + 1) * DAY, volume_no),
+        (folder.camera, STREAM_NO[folder.stream], folder.day * DAY, (folder.day + 1) * DAY, volume_no),
     )
-    return [_Known(*row) for row in rows]
+    return {
+        segment_name(start_us, run, seq): _Known(
+            SegmentKey(folder.camera, folder.stream, start_us, run, seq), state, keep_until_us
+        )
+        for start_us, run, seq, state, keep_until_us in rows
+    }
 
 
-def _is_known(connection: sqlite3.Connection, volume_no: int, file: PurePosixPath) -> bool:
-    name = parse_segment_path(file)
-    if name is None:
-        return False
-    row = connection.execute(
-        "SELECT 1 FROM segment WHERE camera = (SELECT no FROM camera WHERE id = ?) AND stream = ?"
-        " AND start_us >= ? AND start_us < ? AND run = ? AND seq = ? AND volume = ?",
-        (
-            name.camera,
-            STREAM_NO[name.stream],
-            name.start_s * SECOND,
-            (name.start_s + 1) * SECOND,
-            name.run,
-            name.seq,
-            volume_no,
-        ),
-    ).fetchone()
-    return row is not None
-
-
-def _doom_announced(
-    connection: sqlite3.Connection, volume: Volume, day: _Day, rows: list[_Known]
-) -> tuple[int, list[_Known]]:
+def _take_out_announced(connection: sqlite3.Connection, rows: Sequence[_Known]) -> list[_Known]:
     """Take out what a restored ledger has on record as deleted: an old copy of the index still has the row.
 
     The sweep completes it. Where the guards do not let it go yet (the copy's retention clock stands before the floor,
-    a hold was placed since) it is MISSING until they do; no ledger entry calls it so. Returns how many, and the others.
+    a hold was placed since) it is MISSING until they do; no ledger entry calls it so. Returns the others.
     """
     told, left = Told(connection), []
     for row in rows:
-        if not (told and told.deleted(SegmentKey(day.camera, day.stream, row.start_us, row.run, row.seq))):
+        if not (told and told.deleted(row.key)):
             left.append(row)
             continue
         for state in (DOOMED, MISSING):
             try:
-                _set_state(connection, day, row, SEALED, state)
+                set_state(connection, row.key, SEALED, state)
                 break
             except sqlite3.IntegrityError:
                 continue
-    return len(rows) - len(left), left
+    return left
 
 
 def _mark(
-    connection: sqlite3.Connection, volume: Volume, day: _Day, rows: list[_Known], old: int, new: int, now_us: int
+    connection: sqlite3.Connection, volume: Volume, rows: Sequence[_Known], old: int, new: int, now_us: int
 ) -> int:
-    """Move rows from one state to the other, with one ledger entry for the camera-day that names each segment."""
-    moved = [row for row in rows if _set_state(connection, day, row, old, new)]
+    """Move rows of one camera-day from one state to the other, with one ledger entry that names each segment."""
+    moved = [row for row in rows if set_state(connection, row.key, old, new)]
     if moved:
+        first = moved[0].key
         append(
             connection,
             now_us,
             LedgerKind.FOOTAGE_MISSING if new == MISSING else LedgerKind.FOOTAGE_FOUND,
             {
-                "camera": day.camera,
-                "stream": day.stream.value,
+                "camera": first.camera,
+                "stream": first.stream.value,
                 "volume": volume.id,
-                "day": f"{utc(day.day * DAY):%Y-%m-%d}",
+                "day": f"{utc(first.start_us):%Y-%m-%d}",
                 "keep_until_us": max(row.keep_until_us for row in moved),
-                "segments": [str(SegmentKey(day.camera, day.stream, row.start_us, row.run, row.seq)) for row in moved],
+                "segments": [str(row.key) for row in moved],
             },
         )
     return len(moved)
-
-
-def _set_state(connection: sqlite3.Connection, day: _Day, row: _Known, old: int, new: int) -> bool:
-    """Move one row; False where it is not in state `old` any more. Raises sqlite3.IntegrityError (I1, I2)."""
-    changed = connection.execute(
-        "UPDATE segment SET state = ? WHERE camera = (SELECT no FROM camera WHERE id = ?) AND stream = ?"
-        " AND start_us = ? AND run = ? AND seq = ? AND state = ?",
-        (new, day.camera, STREAM_NO[day.stream], row.start_us, row.run, row.seq, old),
-    )
-    return bool(changed.rowcount)

@@ -13,9 +13,9 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from edged.archive.layout import segment_path
-from edged.archive.schema import DOOMED, SEALED, STREAM_NO
-from edged.base.clock import HOUR, MINUTE
+from edged.archive.layout import parse_segment_path, segment_path
+from edged.archive.schema import SEALED, STREAM_NO
+from edged.base.clock import HOUR, MINUTE, SECOND
 from edged.base.errors import Refused
 from edged.base.spans import Span
 from edged.model import StreamKind
@@ -26,6 +26,11 @@ LONGEST_SEGMENT = "longest_segment_us"
 LONGEST_LOSS = "longest_loss_us"
 _ID = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)/(main|sub)/(\d{1,18})-(\d{1,18})-(\d{1,18})", re.ASCII)
 _FROM = "FROM segment JOIN camera ON camera.no = segment.camera"
+# One row of the table `segment`; its values are key_values(key).
+BY_KEY = (
+    "segment.camera = (SELECT no FROM camera WHERE id = ?) AND segment.stream = ? AND segment.start_us = ?"
+    " AND segment.run = ? AND segment.seq = ?"
+)
 
 
 class BadSegmentId(Refused):
@@ -105,6 +110,11 @@ def parse_id(text: str) -> SegmentKey:
     return SegmentKey(match[1], StreamKind(match[2]), int(match[3]), int(match[4]), int(match[5]))
 
 
+def key_values(key: SegmentKey) -> tuple[str, int, int, int, int]:
+    """What BY_KEY asks for."""
+    return key.camera, STREAM_NO[key.stream], key.start_us, key.run, key.seq
+
+
 def segment_file(row: SegmentRow) -> PurePosixPath:
     """The segment's file below its volume."""
     return segment_path(row.camera_id, row.stream, row.start_us, row.run, row.seq)
@@ -125,10 +135,35 @@ def find_segment(connection: sqlite3.Connection, key: SegmentKey) -> SegmentRow 
     """The row of this key, whatever its state, or None."""
     rows = _rows(
         connection,
-        f"SELECT {_COLUMNS} {_FROM} WHERE camera.id = ? AND stream = ? AND start_us = ? AND run = ? AND seq = ?",
-        (key.camera, STREAM_NO[key.stream], key.start_us, key.run, key.seq),
+        f"SELECT {_COLUMNS} {_FROM} WHERE {BY_KEY}",
+        key_values(key),
     )
     return rows[0] if rows else None
+
+
+def state_of_file(connection: sqlite3.Connection, volume_no: int, file: PurePosixPath) -> int | None:
+    """The state of the segment that the index has in this file of a volume; None where it knows of none."""
+    name = parse_segment_path(file)
+    if name is None:
+        return None
+    first_us = name.start_s * SECOND  # a name tells the start in whole seconds
+    row = connection.execute(
+        "SELECT state FROM segment WHERE camera = (SELECT no FROM camera WHERE id = ?) AND stream = ?"
+        " AND start_us >= ? AND start_us < ? AND run = ? AND seq = ? AND volume = ?",
+        (name.camera, STREAM_NO[name.stream], first_us, first_us + SECOND, name.run, name.seq, volume_no),
+    ).fetchone()
+    return None if row is None else int(row["state"])
+
+
+def set_state(connection: sqlite3.Connection, key: SegmentKey, before: int, after: int) -> bool:
+    """Move one segment from one state to another; False where it is no longer in `before`.
+
+    Raises sqlite3.IntegrityError where the guards do not let it go (I1, I2).
+    """
+    moved = connection.execute(
+        f"UPDATE segment SET state = ? WHERE {BY_KEY} AND state = ?", (after, *key_values(key), before)
+    )
+    return moved.rowcount == 1
 
 
 def segments_in(
@@ -177,11 +212,6 @@ def oldest(connection: sqlite3.Connection, camera_id: str, stream: StreamKind) -
 def newest(connection: sqlite3.Connection, camera_id: str, stream: StreamKind) -> SegmentRow | None:
     """The stream's last segment, or None."""
     return _end_of_stream(connection, camera_id, stream, "DESC")
-
-
-def doomed(connection: sqlite3.Connection, limit: int = 1000) -> list[SegmentRow]:
-    """Up to `limit` segments marked doomed and not yet forgotten."""
-    return _rows(connection, f"SELECT {_COLUMNS} {_FROM} WHERE segment.state = {DOOMED} LIMIT ?", (limit,))
 
 
 def totals(connection: sqlite3.Connection) -> list[Total]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from edged.archive.deletions import Going, announce
 from edged.archive.roster import cameras, get
 from edged.archive.schema import DOOMED, MISSING, STREAM_NO
-from edged.archive.segments import SegmentKey, local_day
+from edged.archive.segments import SegmentKey, local_day, set_state
 from edged.base.clock import DAY, HOUR
 from edged.law.site import SiteLaw
 from edged.model import StreamKind
@@ -26,7 +26,6 @@ from edged.retain.rows import (
     held_by,
     holds_in_force,
     past_floor,
-    set_state,
 )
 from edged.retain.timekeeping import read_state
 from edged.retain.verdict import ERASING, Ceiling, Verdict, deletable, judge

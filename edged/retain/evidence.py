@@ -19,10 +19,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from edged.archive.database import Database
-from edged.archive.layout import parse_segment_path
-from edged.archive.schema import MISSING, SEALED, STREAM_NO
+from edged.archive.schema import MISSING, SEALED
+from edged.archive.segments import state_of_file
 from edged.archive.volumes import Volume, prove
-from edged.base.clock import SECOND, Clock
+from edged.base.clock import Clock
 from edged.base.files import make_folder, replace_file, sync_folder, working_name
 from edged.retain.disk import SweptVolume
 from edged.retain.held_list import PAGE, Due, links_due, links_made, list_held
@@ -219,26 +219,4 @@ def _still_indexed(
     connection: sqlite3.Connection, volume_no: int, files: Iterable[PurePosixPath]
 ) -> set[PurePosixPath]:
     """Which of `files` the index still has, and does not mean to delete."""
-    found: set[PurePosixPath] = set()
-    for file in files:
-        name = parse_segment_path(file)
-        if name is None:
-            continue
-        row = connection.execute(
-            "SELECT 1 FROM segment WHERE camera = (SELECT no FROM camera WHERE id = ?) AND stream = ?"
-            " AND start_us >= ? AND start_us < ? AND run = ? AND seq = ? AND volume = ? AND state IN (?, ?)",
-            (
-                name.camera,
-                STREAM_NO[name.stream],
-                name.start_s * SECOND,
-                (name.start_s + 1) * SECOND,
-                name.run,
-                name.seq,
-                volume_no,
-                SEALED,
-                MISSING,
-            ),
-        ).fetchone()
-        if row is not None:
-            found.add(file)
-    return found
+    return {file for file in files if state_of_file(connection, volume_no, file) in (SEALED, MISSING)}

@@ -15,12 +15,12 @@ from edged.archive.database import Database
 from edged.archive.deletions import spare as tell_spared
 from edged.archive.ledger import LedgerKind, append
 from edged.archive.schema import DOOMED, SEALED
-from edged.archive.segments import SegmentKey
+from edged.archive.segments import SegmentKey, set_state
 from edged.base.clock import Clock
 from edged.base.errors import Refused
 from edged.retain.disk import SweptVolume, still_there
 from edged.retain.gate import Gate
-from edged.retain.rows import HeldSpan, StoredSegment, doomed_segments, held_by, holds_in_force, set_state
+from edged.retain.rows import HeldSpan, doomed_segments
 from edged.retain.witnesses import same_person
 
 # How long a deletion under way is waited for. It stops after the file it is at; only a hanging disk takes longer.
@@ -140,10 +140,6 @@ class Holds:
     async def list(self, *, released: bool = False) -> list[Hold]:
         """Holds in force, oldest first; with `released`, the others as well."""
         return await self._database.read(list_holds, released)
-
-    async def covering(self, segment: StoredSegment) -> tuple[str, ...]:
-        """The ids of the holds in force that cover `segment`."""
-        return held_by(await self._database.read(holds_in_force), segment)
 
 
 def place_hold(

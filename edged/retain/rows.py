@@ -9,8 +9,8 @@ from pathlib import PurePosixPath
 
 from edged.archive.layout import segment_path
 from edged.archive.roster import situation_of
-from edged.archive.schema import DOOMED, MISSING, SEALED, STREAM_NO
-from edged.archive.segments import STREAM_OF, SegmentKey
+from edged.archive.schema import DOOMED, MISSING, SEALED
+from edged.archive.segments import BY_KEY, STREAM_OF, SegmentKey, key_values
 from edged.base.clock import DAY
 from edged.model import Floor, Situation
 from edged.retain.verdict import SegmentFacts
@@ -20,9 +20,6 @@ SELECT segment.*, camera.id AS camera_id, camera.place, camera.designations, cam
        floor.days AS floor_days, floor.rules AS floor_rules, volume.id AS volume_id
 FROM segment JOIN camera ON camera.no = segment.camera JOIN floor ON floor.no = segment.floor
 JOIN volume ON volume.no = segment.volume
-"""
-_BY_KEY = """
-WHERE camera = (SELECT no FROM camera WHERE id = ?) AND stream = ? AND start_us = ? AND run = ? AND seq = ?
 """
 
 
@@ -87,7 +84,7 @@ def doomed_segments(
     connection: sqlite3.Connection, limit: int, after: StoredSegment | None = None
 ) -> list[StoredSegment]:
     """Up to `limit` doomed segments in the order of their camera numbers and keys, from behind `after`."""
-    behind = (-1, 0, 0, 0, 0) if after is None else (after.camera_no, *_values(after.key)[1:])
+    behind = (-1, 0, 0, 0, 0) if after is None else (after.camera_no, *key_values(after.key)[1:])
     rows = connection.execute(
         f"{_SELECT} WHERE segment.state = {DOOMED} AND"
         " (segment.camera, segment.stream, segment.start_us, segment.run, segment.seq) > (?, ?, ?, ?, ?)"
@@ -99,18 +96,12 @@ def doomed_segments(
 
 def find_stored(connection: sqlite3.Connection, key: SegmentKey) -> StoredSegment | None:
     """The segment with that key, in whatever state."""
-    row = connection.execute(_SELECT + _BY_KEY.replace("camera =", "segment.camera ="), _values(key)).fetchone()
+    row = connection.execute(f"{_SELECT} WHERE {BY_KEY}", key_values(key)).fetchone()
     return None if row is None else stored(row)
 
 
-def set_state(connection: sqlite3.Connection, key: SegmentKey, before: int, after: int) -> bool:
-    """Move one segment from one state to another; False where it is no longer in `before`."""
-    moved = connection.execute(f"UPDATE segment SET state = ? {_BY_KEY} AND state = ?", (after, *_values(key), before))
-    return moved.rowcount == 1
-
-
 def delete_row(connection: sqlite3.Connection, key: SegmentKey) -> None:
-    connection.execute(f"DELETE FROM segment {_BY_KEY}", _values(key))
+    connection.execute(f"DELETE FROM segment WHERE {BY_KEY}", key_values(key))
 
 
 def past_floor(
@@ -167,7 +158,3 @@ def stored(row: sqlite3.Row) -> StoredSegment:
 @functools.lru_cache(256)
 def _floor(days: int, rules: str) -> Floor:
     return Floor(days=days, rules=tuple(json.loads(rules)))
-
-
-def _values(key: SegmentKey) -> tuple[str, int, int, int, int]:
-    return key.camera, STREAM_NO[key.stream], key.start_us, key.run, key.seq

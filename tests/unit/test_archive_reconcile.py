@@ -11,11 +11,12 @@ import pytest
 from edged.archive.database import Database
 from edged.archive.indexing import index_facts
 from edged.archive.ledger import LedgerKind, entries
-from edged.archive.reconcile import Reconciled, leftover_doomed, reconcile
+from edged.archive.reconcile import Reconciled, reconcile
 from edged.archive.schema import DOOMED, MISSING, SEALED
 from edged.archive.volumes import Volume, open_volumes
 from edged.base.clock import DAY, MINUTE, ManualClock
 from edged.model import SegmentSealed, StreamKind
+from edged.retain.rows import doomed_segments
 from tests.archive_kit import SHANGHAI, T0, row_of_segments, sealed, stamp, write_files
 
 NOW = T0 + 3 * DAY
@@ -203,8 +204,8 @@ async def test_a_deletion_cut_between_unlink_and_forget_is_handed_to_the_sweep(h
     house.files[0].unlink()
     result = await walk(house)
     assert (result.missing, result.stray_count) == (0, 0)
-    left = await house.database.read(leftover_doomed)
-    assert [(row.camera_id, row.seq, row.state) for row in left] == [("cam-1", 0, DOOMED), ("cam-1", 1, DOOMED)]
+    left = await house.database.read(doomed_segments, 10)
+    assert [(row.key.camera, row.key.seq, row.state) for row in left] == [("cam-1", 0, DOOMED), ("cam-1", 1, DOOMED)]
 
 
 async def test_a_segment_doomed_while_it_is_walked_is_not_called_missing(house: House) -> None:
@@ -230,7 +231,7 @@ async def test_a_segment_doomed_while_it_is_walked_is_not_called_missing(house: 
     index = SweepsFirst(house.volume.path.parent / "index.db")
     result = await reconcile(index, [house.volume], ManualClock(NOW))
     assert (index.swept, result.missing) == (True, 0)
-    assert len(await index.read(leftover_doomed)) == 1
+    assert len(await index.read(doomed_segments, 10)) == 1
     index.close()
 
 

@@ -7,12 +7,12 @@ import pytest
 from edged.archive.ledger import LedgerKind
 from edged.archive.roster import UnknownCamera
 from edged.archive.schema import MISSING, SEALED
+from edged.archive.segments import set_state
 from edged.base.clock import DAY, HOUR, MINUTE
 from edged.law.counting import keep_until_us
 from edged.model import OwnRule, StreamKind
 from edged.retain.doom import Grounds
 from edged.retain.explain import Explanation, explain_at, explain_segment
-from edged.retain.rows import set_state
 from tests.retaining import START_US, House, house
 
 

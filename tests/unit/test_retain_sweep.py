@@ -11,13 +11,13 @@ from edged.archive.deletions import named
 from edged.archive.layout import segment_path
 from edged.archive.ledger import LedgerKind
 from edged.archive.schema import DOOMED, MISSING, SEALED
+from edged.archive.segments import set_state
 from edged.archive.volumes import Space
 from edged.base.clock import HOUR, MINUTE, SECOND
 from edged.base.tasks import cancel, spawn
 from edged.retain import doom
 from edged.retain.disk import unlink
 from edged.retain.doom import Grounds, doom_due, forget
-from edged.retain.rows import set_state
 from edged.retain.sweep import GuardRefused
 from edged.retain.verdict import SegmentFacts, Verdict, judge
 from tests.retaining import START_US, house
