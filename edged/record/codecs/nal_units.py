@@ -1,6 +1,7 @@
 """What H.264 and H.265 have in common over RTP: NAL units, each stored behind its length (ISO 14496-15, 5.3.3)."""
 
 import struct
+from abc import abstractmethod
 from collections.abc import Callable
 
 from edged.record.codecs.depacketize import NONE, Depacketizer
@@ -16,9 +17,9 @@ class NalDepacketizer(Depacketizer):
 
     __slots__ = ()
 
+    @abstractmethod
     def _note(self, start: int) -> None:
         """Remember what the NAL unit ``buffer.view[start:buffer.fill]`` means for its access unit."""
-        raise NotImplementedError
 
     def _whole(self, data: memoryview, at: int, stop: int) -> None:
         start = self.buffer.fill
