@@ -16,9 +16,9 @@ import sqlite3
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from edged.archive.roster import get
+from edged.archive.roster import UnknownCamera
 from edged.archive.schema import STREAM_NO
 from edged.archive.segments import LONGEST_LOSS, longest_us
 from edged.base.spans import Span, subtract, union
@@ -50,7 +50,7 @@ _PROMISES = {Turn.RECORDER_START, Turn.ADOPTED, Turn.STREAM_UP}
 # These tell why a promise made before them was not kept.
 _EXPLAINS_BACK = {Turn.STREAM_DOWN, Turn.RECORDER_STOP, Turn.RECORDER_START}
 
-_Row = tuple[int, str, str | None, str]  # of the table fact: at_us, kind, cause, detail
+_Turn = tuple[int, Turn, Cause]  # a Fact, or its fields alone
 
 
 class Fact(NamedTuple):
@@ -60,14 +60,6 @@ class Fact(NamedTuple):
     turn: Turn
     cause: Cause = Cause.UNKNOWN
 
-    @property
-    def after(self) -> Cause:
-        return _AFTER.get(self.turn, self.cause)
-
-    @property
-    def promises(self) -> bool:
-        return self.turn in _PROMISES
-
 
 def cover(window: Span, recorded: Iterable[Span], facts: Iterable[Fact], lost: Iterable[Span] = ()) -> Coverage:
     """Divide `window` into recorded spans and gaps with causes.
@@ -76,19 +68,7 @@ def cover(window: Span, recorded: Iterable[Span], facts: Iterable[Fact], lost: I
     gap and those up to its end. `lost` are spans whose frames a slow or broken disk cost: gaps with the cause DISK even
     inside a recorded span.
     """
-    turns = sorted(facts)
-    outer = window
-    if turns:
-        outer = Span(min(window.start_us, turns[0].at_us), max(window.end_us, turns[-1].at_us))
-    instants = [turn.at_us for turn in turns]
-    gaps: list[Gap] = []
-    for missing in _between(window, union(recorded), outer):
-        for piece in _explain(missing, turns, instants):
-            _add(gaps, piece, piece.span.cut_to(window))
-    disk = union(span.cut_to(window) for span in lost)
-    if disk:
-        gaps = _overlay(gaps, disk)
-    return Coverage(window, tuple(subtract(window, [gap.span for gap in gaps])), tuple(gaps))
+    return _divide(window, union(recorded), sorted(facts), lost)
 
 
 def query(
@@ -105,12 +85,9 @@ def query(
     streaming: its footage is on the disk though not yet sealed, so it counts as recorded, and the window ends with it,
     because nothing is known yet about what follows. The answer's `window` says what was cut. Raises UnknownCamera.
     """
-    camera = get(connection, camera_id)
-    key = (camera.no, STREAM_NO[stream])
-    first = connection.execute(
-        "SELECT start_us FROM coverage WHERE camera = ? AND stream = ? ORDER BY start_us LIMIT 1", key
-    ).fetchone()
-    since = [at for at in (camera.adopted_us, first and first["start_us"]) if at is not None]
+    camera, adopted_us, first_us = _begun(connection, camera_id, STREAM_NO[stream])
+    key = (camera, STREAM_NO[stream])
+    since = [at for at in (adopted_us, first_us) if at is not None]
     if live is not None:
         window = window.cut_to(Span(window.start_us, live.end_us))
         since.append(live.start_us)
@@ -118,12 +95,28 @@ def query(
     window = Span(min(start, window.end_us), window.end_us)
     recorded = _recorded(connection, key, window)
     if live is not None and live.length_us:
-        recorded.append(live)
-    gaps = _between(window, union(recorded), Span(min(since, default=window.start_us), window.end_us))
+        recorded = union([*recorded, live])
+    gaps = _between(window, recorded, Span(min(since, default=window.start_us), window.end_us))
     if not gaps and not window.length_us:
         return Coverage(window, (), ())
     reach = Span(gaps[0].start_us, gaps[-1].end_us) if gaps else window
-    return cover(window, recorded, _facts(connection, key, reach), _lost(connection, key, window))
+    return _divide(window, recorded, sorted(_facts(connection, key, reach)), _lost(connection, key, window))
+
+
+def _divide(window: Span, present: Sequence[Span], turns: Sequence[_Turn], lost: Iterable[Span]) -> Coverage:
+    """As `cover`, of what is sorted already; the spans of `present` are disjoint."""
+    outer = window
+    if turns:
+        outer = Span(min(window.start_us, turns[0][0]), max(window.end_us, turns[-1][0]))
+    instants = [at_us for at_us, _, _ in turns]
+    gaps: list[Gap] = []
+    for missing in _between(window, present, outer):
+        for start, end, cause in _explain(missing, turns, instants):
+            _add(gaps, max(start, window.start_us), min(end, window.end_us), cause)
+    disk = union(span.cut_to(window) for span in lost)
+    if disk:
+        gaps = _overlay(gaps, disk)
+    return Coverage(window, tuple(_rest(window, gaps)), tuple(gaps))
 
 
 def _between(window: Span, present: Sequence[Span], outer: Span) -> list[Span]:
@@ -146,38 +139,51 @@ def _between(window: Span, present: Sequence[Span], outer: Span) -> list[Span]:
     return gaps
 
 
-def _explain(missing: Span, turns: Sequence[Fact], instants: Sequence[int]) -> Iterator[Gap]:
+def _explain(missing: Span, turns: Sequence[_Turn], instants: Sequence[int]) -> Iterator[tuple[int, int, Cause]]:
     """`missing` cut where its cause changes; `instants` are those of `turns`."""
-    first = bisect_left(instants, missing.start_us)
+    begin, end = missing
+    first = bisect_left(instants, begin)
     cause, promised = Cause.UNKNOWN, True
     if first:
-        cause, promised = turns[first - 1].after, turns[first - 1].promises
-    begin = at = missing.start_us
+        _, turn, named = turns[first - 1]
+        cause, promised = _AFTER.get(turn, named), turn in _PROMISES
+    at = begin
     told: Cause | None = None  # the cause from `begin` to `at`
-    for fact in turns[first : bisect_right(instants, missing.end_us, first)]:
-        turn = fact.turn
-        after = cause if turn is Turn.STREAM_UP else fact.after
-        if fact.at_us > at:
+    for at_us, turn, named in turns[first : bisect_right(instants, end, first)]:
+        after = cause if turn is Turn.STREAM_UP else _AFTER.get(turn, named)
+        if at_us > at:
             holds = after if promised and turn in _EXPLAINS_BACK else cause
             if told is not None and told is not holds:
-                yield Gap(Span(begin, at), told)
+                yield begin, at, told
                 begin = at
-            at, told = fact.at_us, holds
+            at, told = at_us, holds
         promised, cause = turn in _PROMISES, after
-    if told is not None and told is not cause and at < missing.end_us:
-        yield Gap(Span(begin, at), told)
+    if told is not None and told is not cause and at < end:
+        yield begin, at, told
         begin, told = at, cause
-    yield Gap(Span(begin, missing.end_us), cause if told is None else told)
+    yield begin, end, cause if told is None else told
 
 
-def _add(gaps: list[Gap], gap: Gap, span: Span) -> None:
-    """Append `gap`, of which only `span` counts, or lengthen the last one where it goes on with the same cause."""
-    if not span.length_us:
+def _add(gaps: list[Gap], start: int, end: int, cause: Cause) -> None:
+    """Append a gap, or lengthen the last one where it goes on with the same cause; nothing where it has no length."""
+    if start >= end:
         return
-    if gaps and gaps[-1].cause is gap.cause and gaps[-1].span.end_us == span.start_us:
-        gaps[-1] = Gap(Span(gaps[-1].span.start_us, span.end_us), gap.cause)
+    if gaps and gaps[-1].cause is cause and gaps[-1].span.end_us == start:
+        gaps[-1] = Gap(Span(gaps[-1].span.start_us, end), cause)
     else:
-        gaps.append(gap if span is gap.span else Gap(span, gap.cause))
+        gaps.append(Gap(Span(start, end), cause))
+
+
+def _rest(window: Span, gaps: Iterable[Gap]) -> Iterator[Span]:
+    """What is left of `window` without `gaps`, which are disjoint and in order."""
+    at = window.start_us
+    for gap in gaps:
+        start, end = gap.span
+        if start > at:
+            yield Span(at, start)
+        at = end
+    if at < window.end_us:
+        yield Span(at, window.end_us)
 
 
 def _overlay(gaps: Iterable[Gap], disk: Sequence[Span]) -> list[Gap]:
@@ -189,63 +195,91 @@ def _overlay(gaps: Iterable[Gap], disk: Sequence[Span]) -> list[Gap]:
         pieces += [Gap(left, gap.cause) for left in subtract(gap.span, near)]
     joined: list[Gap] = []
     for piece in sorted(pieces, key=lambda gap: gap.span):
-        _add(joined, piece, piece.span)
+        _add(joined, *piece.span, piece.cause)
     return joined
 
 
+def _begun(connection: sqlite3.Connection, camera_id: str, stream: int) -> tuple[int, int | None, int | None]:
+    """The camera's row number, its adoption, and where the stream's first footage begins. Raises UnknownCamera."""
+    found = _tuples(
+        connection,
+        "SELECT no, adopted_us, (SELECT start_us FROM coverage WHERE camera = camera.no AND stream = ?"
+        " ORDER BY start_us LIMIT 1) FROM camera WHERE id = ?",
+        (stream, camera_id),
+    )
+    if not found:
+        raise UnknownCamera(f"no camera has the id {camera_id}")
+    no, adopted_us, first_us = found[0]
+    return no, adopted_us, first_us
+
+
 def _recorded(connection: sqlite3.Connection, key: tuple[int, int], window: Span) -> list[Span]:
-    """The stream's recorded spans in `window`, and the neighbour on either side."""
-    select = "SELECT start_us, end_us FROM coverage WHERE camera = ? AND stream = ? AND start_us "
-    ask = _tuples(connection)
-    before = ask.execute(select + "< ? ORDER BY start_us DESC LIMIT 1", (*key, window.start_us)).fetchall()
-    inside = ask.execute(
-        select + ">= ? AND start_us < ? ORDER BY start_us", (*key, window.start_us, window.end_us)
-    ).fetchall()
-    after = ask.execute(select + ">= ? ORDER BY start_us LIMIT 1", (*key, window.end_us)).fetchall()
-    return list(map(Span._make, (*before, *inside, *after)))
+    """The stream's recorded spans in `window`, and the neighbour on either side: disjoint, in order."""
+    select = "SELECT start_us, end_us FROM coverage WHERE camera = ?1 AND stream = ?2 AND start_us"
+    rows = _tuples(
+        connection,
+        f"{select} >= coalesce((SELECT start_us FROM coverage WHERE camera = ?1 AND stream = ?2 AND start_us < ?3"
+        " ORDER BY start_us DESC LIMIT 1), ?3)"
+        " AND start_us <= coalesce((SELECT start_us FROM coverage WHERE camera = ?1 AND stream = ?2 AND start_us >= ?4"
+        " ORDER BY start_us LIMIT 1), ?4) ORDER BY start_us",
+        (*key, *window),
+    )
+    return list(map(Span._make, rows))
 
 
-def _facts(connection: sqlite3.Connection, key: tuple[int, int], reach: Span) -> list[Fact]:
+def _facts(connection: sqlite3.Connection, key: tuple[int, int], reach: Span) -> list[_Turn]:
     """The turns of the stream and of its recorder in `reach`, the last before it and the first after it."""
-    own = _around(connection, "camera = ? AND stream = ? AND kind <> 'loss'", key, reach)
+    rows = _around(connection, "camera = ?1 AND stream = ?2 AND kind <> 'loss'", key, reach)
     # What another process recorded while this stream was gone explains nothing about it.
-    ups = _beside(connection, "camera = ? AND stream = ? AND kind = 'stream_up'", key, reach)
-    recorders = {detail for _, kind, _, detail in (*ups, *own) if kind == "stream_up"}
-    where, values = "camera = 0 AND stream = 0", tuple(f"{recorder}/*" for recorder in sorted(recorders))
+    recorders = {detail for _, kind, _, detail in rows if kind == "stream_up"} | _recorders(connection, key, reach)
+    where, values = "camera = 0 AND stream = 0", tuple(f"{recorder}/" for recorder in sorted(recorders))
     if recorders and "" not in recorders:  # "": indexed before it was kept
-        where += f" AND ({' OR '.join(['detail GLOB ?'] * len(values))})"
+        # Not GLOB: for a pattern that is bound SQLite compiles the statement anew each time.
+        where += f" AND ({' OR '.join(f'instr(detail, ?{no}) = 1' for no in range(1, len(values) + 1))})"
     else:
         values = ()
-    rows = own + _around(connection, where, values, reach)
-    return [Fact._make((at_us, _TURNS[kind], _CAUSES[cause])) for at_us, kind, cause, _ in rows]
+    rows += _around(connection, where, values, reach)
+    return [(at_us, _TURNS[kind], _CAUSES[cause]) for at_us, kind, cause, _ in rows]
 
 
-def _around(connection: sqlite3.Connection, where: str, values: tuple[int | str, ...], reach: Span) -> list[_Row]:
-    """The facts in `reach`, the last before it and the first after it."""
-    select = f"SELECT at_us, kind, cause, detail FROM fact WHERE {where} AND at_us > ? AND at_us <= ?"
-    inside = _tuples(connection).execute(select, (*values, reach.start_us, reach.end_us))
-    return [*_beside(connection, where, values, reach), *inside]
+def _around(
+    connection: sqlite3.Connection, where: str, values: tuple[int | str, ...], reach: Span
+) -> list[tuple[int, str, str | None, str]]:
+    """The facts in `reach`, the last before it and the first after it: at_us, kind, cause and detail of each."""
+    start, end = f"?{len(values) + 1}", f"?{len(values) + 2}"
+    return _tuples(
+        connection,
+        f"SELECT at_us, kind, cause, detail FROM fact WHERE {where} AND at_us >= coalesce((SELECT at_us FROM fact"
+        f" WHERE {where} AND at_us <= {start} ORDER BY at_us DESC LIMIT 1), {start}) AND at_us <= coalesce(("
+        f"SELECT at_us FROM fact WHERE {where} AND at_us > {end} ORDER BY at_us LIMIT 1), {end})",
+        (*values, *reach),
+    )
 
 
-def _beside(connection: sqlite3.Connection, where: str, values: tuple[int | str, ...], reach: Span) -> list[_Row]:
-    """The last fact before `reach` and the first after it."""
-    select = f"SELECT at_us, kind, cause, detail FROM fact WHERE {where} AND at_us "
-    before = _tuples(connection).execute(f"{select} <= ? ORDER BY at_us DESC LIMIT 1", (*values, reach.start_us))
-    after = _tuples(connection).execute(f"{select} > ? ORDER BY at_us LIMIT 1", (*values, reach.end_us))
-    return [*before, *after]
+def _recorders(connection: sqlite3.Connection, key: tuple[int, int], reach: Span) -> set[str]:
+    """Who recorded the stream last before `reach`, and who first after it."""
+    ups = "SELECT detail FROM fact WHERE camera = ?1 AND stream = ?2 AND kind = 'stream_up' AND at_us"
+    rows = _tuples(
+        connection,
+        f"SELECT * FROM ({ups} <= ?3 ORDER BY at_us DESC LIMIT 1)"
+        f" UNION ALL SELECT * FROM ({ups} > ?4 ORDER BY at_us LIMIT 1)",
+        (*key, *reach),
+    )
+    return {recorder for (recorder,) in rows}
 
 
-def _tuples(connection: sqlite3.Connection) -> sqlite3.Cursor:
-    """A cursor that makes plain tuples: a site has thousands of spans and facts."""
+def _tuples(connection: sqlite3.Connection, sql: str, values: tuple[int | str, ...]) -> list[Any]:
+    """The rows as plain tuples: a site has thousands of spans and facts."""
     cursor = connection.cursor()
     cursor.row_factory = None
-    return cursor
+    return cursor.execute(sql, values).fetchall()
 
 
 def _lost(connection: sqlite3.Connection, key: tuple[int, int], window: Span) -> list[Span]:
-    rows = connection.execute(
+    rows = _tuples(
+        connection,
         "SELECT at_us, end_us FROM fact WHERE camera = ? AND stream = ? AND kind = 'loss' AND cause = 'disk'"
         " AND at_us > ? AND at_us < ? AND end_us > ?",
         (*key, window.start_us - longest_us(connection, LONGEST_LOSS), window.end_us, window.start_us),
     )
-    return [Span(start, end) for start, end in rows]
+    return list(map(Span._make, rows))

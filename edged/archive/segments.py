@@ -11,7 +11,7 @@ import sqlite3
 import zoneinfo
 from collections.abc import Iterable
 from pathlib import PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from edged.archive.layout import parse_segment_path, segment_path
 from edged.archive.schema import SEALED, STREAM_NO
@@ -90,6 +90,7 @@ class SegmentRow(NamedTuple):
 
 
 _COLUMNS = "camera.id, " + ", ".join(f"segment.{name}" for name in SegmentRow._fields[1:])
+_OF_ONE_STREAM = ", ".join(SegmentRow._fields[3:])  # for many rows: what they share is not read once a row
 
 
 class Total(NamedTuple):
@@ -182,12 +183,19 @@ def segments_in(
     first = (span.start_us - longest_us(connection, LONGEST_SEGMENT), -1, -1)
     if after is not None:
         first = max(first, (after.start_us, after.run, after.seq))
-    return _rows(
-        connection,
-        f"SELECT {_COLUMNS} {_FROM} WHERE camera.id = ? AND stream = ? AND (start_us, run, seq) > (?, ?, ?)"
+    cursor = connection.cursor()
+    cursor.row_factory = None
+    found = cursor.execute("SELECT no FROM camera WHERE id = ?", (camera_id,)).fetchone()
+    if found is None:
+        return []
+    (camera,) = found
+    rows = cursor.execute(
+        f"SELECT {_OF_ONE_STREAM} FROM segment WHERE camera = ? AND stream = ? AND (start_us, run, seq) > (?, ?, ?)"
         " AND start_us < ? AND end_us > ? ORDER BY start_us, run, seq LIMIT ?",
-        (camera_id, STREAM_NO[stream], *first, span.end_us, span.start_us, limit),
+        (camera, STREAM_NO[stream], *first, span.end_us, span.start_us, limit),
     )
+    head = (camera_id, camera, stream)
+    return [_row(head, row) for row in rows]
 
 
 def next_sealed(
@@ -233,10 +241,12 @@ def _rows(connection: sqlite3.Connection, sql: str, values: Iterable[object]) ->
     """What `sql` selects as _COLUMNS."""
     cursor = connection.cursor()
     cursor.row_factory = None  # plain tuples: half the time of a day's rows
-    return [
-        SegmentRow._make((camera_id, camera, STREAM_OF[stream], *others, recovered != 0, state, sha256.hex()))
-        for camera_id, camera, stream, *others, recovered, state, sha256 in cursor.execute(sql, tuple(values))
-    ]
+    return [_row((row[0], row[1], STREAM_OF[row[2]]), row[3:]) for row in cursor.execute(sql, tuple(values))]
+
+
+def _row(head: tuple[str, int, StreamKind], others: tuple[Any, ...]) -> SegmentRow:
+    """`others` are the other columns in their order, as the database has them."""
+    return SegmentRow._make(head + others[:-3] + (others[-3] != 0, others[-2], others[-1].hex()))
 
 
 def _end_of_stream(connection: sqlite3.Connection, camera_id: str, stream: StreamKind, order: str) -> SegmentRow | None:

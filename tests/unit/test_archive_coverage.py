@@ -225,6 +225,16 @@ def test_a_window_inside_a_gap_knows_its_cause(connection: sqlite3.Connection, w
     assert seconds(ask(connection, *window)) == [(*window, cause)]
 
 
+def test_i4_all_that_happened_at_one_instant_before_a_gap_counts(connection: sqlite3.Connection) -> None:
+    """I4: removed and adopted again within one microsecond: it is wanted, whichever line the index finds first."""
+    roster.upsert_found(connection, "cam-1", source="static", situation=Situation("listed"), at_us=T0)
+    roster.adopt(connection, "cam-1", T0 - HOUR)
+    put(connection, up(T0 - HOUR), sealed(start_us=T0 - HOUR, length_us=HOUR))
+    roster.remove(connection, "cam-1", T0 - MINUTE)
+    roster.adopt(connection, "cam-1", T0 - MINUTE)
+    assert seconds(ask(connection, -3600, 60)) == [(0, 60, Cause.RECORDER)]
+
+
 def test_the_open_segment_is_not_a_gap_and_what_follows_it_is_not_known_yet(connection: sqlite3.Connection) -> None:
     story(connection)
     assert seconds(ask(connection, 500, 600)) == [(500, 600, Cause.RECORDER)]
