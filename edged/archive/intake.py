@@ -227,13 +227,17 @@ async def _read(followed: _Followed, file: str, start: int) -> bytes:
     Raises _Stopped where `start` is not a line's beginning, or no line ends for LONGEST_LINE bytes.
     """
     before = 1 if start else 0
-    async with aiofiles.open(followed.volume.path / file, "rb", executor=followed.worker) as journal:
+    # Not by `async with`: that would close it on the executor that everybody shares, and a hanging disk would keep it.
+    journal = await aiofiles.open(followed.volume.path / file, "rb", executor=followed.worker)
+    try:
         await journal.seek(start - before)
         chunk = await journal.read(CHUNK + before)
         while b"\n" not in chunk[before:] and (more := await journal.read(CHUNK)):
             chunk += more
             if len(chunk) > LONGEST_LINE:
                 raise _Stopped(f"{file} has no line's end where one was expected; restore the file")
+    finally:
+        await journal.close()
     if before and chunk[:1] != b"\n":
         raise _Stopped(f"{file} has other content than what was read of it; put back the disk that belongs here")
     return chunk[before:]

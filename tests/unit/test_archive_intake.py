@@ -5,6 +5,7 @@ import logging
 import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -287,6 +288,18 @@ async def test_a_fenced_volume_is_left_alone_and_named(index: Database, disk: Vo
     intake = follow(index, fenced)
     assert await intake.catch_up() == 0
     assert intake.stopped == {"disk-a": "wrong disk"}
+
+
+async def test_a_journal_is_read_on_its_volumes_own_thread(index: Database, disk: Volume) -> None:
+    """A disk that hangs must not keep a thread of those that everybody shares, name look-ups among them."""
+
+    class Refusing(ThreadPoolExecutor):
+        def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+            raise AssertionError(f"{fn} is called on a shared thread")
+
+    asyncio.get_running_loop().set_default_executor(Refusing())
+    write_journal(disk.path, row_of_segments(2))
+    assert await follow(index, disk).catch_up() == 2
 
 
 async def test_rows_and_offset_are_one_transaction(index: Database, disk: Volume) -> None:
