@@ -3,7 +3,8 @@
 `machine.Box` draws the story from the rules in `happenings` (footage, clocks, disks), `people` (holds, cameras), `life`
 (starts, crashes, other laws) and its own (the index lost, the sweep). `controller` puts the real parts together as
 edged.app does; `world` has true time, real files and real journals; `oracle`, `ledger_truth` and `laws` judge, and ask
-edged for no verdict. Everything but time is real: SQLite, threads, folders, hard links.
+edged for no verdict. Everything but time is real: SQLite, threads, folders, hard links. `turns` lets one thread go at a
+time, so that a life told again is the same life (test_twice).
 
 Guards that were taken out, and what the machine said (150 examples; a time service, holds and disks as drawn):
 

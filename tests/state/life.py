@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.state.controller import Controller, PowerCut, Steps, WatchedOs, index_of, until_cut
 from tests.state.laws import LAWS
 from tests.state.oracle import Known, Oracle
+from tests.state.turns import Turns
 from tests.state.world import CAMERAS, DISKS, World, scratch
 
 T = TypeVar("T")
@@ -47,7 +48,9 @@ class Life(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         logging.disable(logging.CRITICAL)
-        self.runner = asyncio.Runner()
+        self.turns = Turns()
+        self.turns.install()
+        self.runner = asyncio.Runner(loop_factory=lambda: self.turns.loop)
         self.root = Path(tempfile.mkdtemp(prefix="edged-state-", dir=scratch()))
         self.world = World(self.root / "box")
         self.reached: collections.Counter[str] = collections.Counter()
@@ -70,6 +73,7 @@ class Life(RuleBasedStateMachine):
             return
         self._kill()
         WatchedOs.take_out()
+        self.turns.take_out()
         self.runner.close()
         shutil.rmtree(self.root)
         logging.disable(logging.NOTSET)
@@ -133,8 +137,7 @@ class Life(RuleBasedStateMachine):
         self.controller = None
 
     def _end_after(self, cut: int | None) -> None:
-        """What was to be cut and had fewer steps is cut right behind the last: how many there are depends on threads,
-        and whether the controller is up decides which rules may follow."""
+        """What was to be cut and had fewer steps is cut right behind the last."""
         if cut is not None:
             self._kill()
 

@@ -176,6 +176,7 @@ class Oracle:
         for footage in self.world.footage:
             if footage.file == real:
                 footage.gone = "edged"
+                self.world.touch(real.parent)
                 self.reached["deleted"] += 1
 
     def _observe(self, query: str, *values: object) -> list[tuple[object, ...]]:

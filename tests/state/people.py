@@ -53,8 +53,8 @@ class People(Happenings):
             loop = asyncio.get_running_loop()
             placing: list[asyncio.Task[None]] = []
 
-            def begin_placing() -> None:  # perhaps on a volume's thread
-                loop.call_soon_threadsafe(lambda: placing.append(loop.create_task(place())))
+            def begin_placing() -> None:  # perhaps on a volume's thread, which goes on when this waits for it
+                self.turns.aside(lambda: placing.append(loop.create_task(place())))
 
             self.step.at(during or 0, begin_placing)
             await self.up.one_pass()

@@ -179,6 +179,7 @@ class World:
             start_mono_us=max(0, self.clock.monotonic_us() - length_us),
         )
         file = self.own(disk) / segment_path(*key)
+        self.touch(file.parent)
         made = Footage(key, disk, Span(end - length_us, end), self.true_us, file, encode(fact))
         self.footage.append(made)
         return made
@@ -203,9 +204,10 @@ class World:
         footage.owed = False
 
     def touch(self, folder: Path) -> None:
-        """Give a folder a new date: here everything happens within one tick of the file system's clock."""
+        """What changed a folder gives it a new date, by the box's own clock; the kernel would give it that of today."""
         self.ticks += 1
-        os.utime(folder, ns=(self.ticks * 10**6, self.ticks * 10**6))
+        now_ns = self.clock.wall_us() * 1000 + self.ticks
+        os.utime(folder, ns=(now_ns, now_ns))
 
     def names_of(self, footage: Footage) -> list[Path]:
         """Where its bytes can still be read: its own place, and the links of holds."""
