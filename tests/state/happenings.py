@@ -9,7 +9,7 @@ from hypothesis.stateful import precondition, rule
 from edged.base.clock import DAY, HOUR, MINUTE, SECOND
 from edged.base.errors import Refused
 from edged.base.spans import Span
-from edged.model import Cause, Loss, StreamDown, StreamKind, StreamUp
+from edged.model import Cause, StreamDown, StreamKind, StreamUp
 from edged.retain.timekeeping import confirm, reading
 from tests.state.controller import until_cut
 from tests.state.life import Life, cameras, disks, people, steps
@@ -54,15 +54,9 @@ class Happenings(Life):
 
     @rule(camera=cameras, length=st.integers(1, 5 * MINUTE))
     def disk_loses(self, camera: str, length: int) -> None:
-        disk, end = CAMERAS[camera][1], self.world.clock.wall_us()
-        if not self.world.in_place(disk):
-            return
-        span = Span(max(0, end - length), end)
-        self.world.lost[disk].append((camera, span))
-        kind = StreamKind.MAIN
-        self.world.tell_fact(
-            camera, Loss(camera=camera, stream=kind, **span._asdict(), cause=Cause.DISK, packets=0, frames=3)
-        )
+        end = self.world.clock.wall_us()
+        if self.world.in_place(CAMERAS[camera][1]):
+            self.world.lose(camera, Span(max(0, end - length), end))
 
     @precondition(Life.is_up)
     @rule(cut=st.none() | steps)

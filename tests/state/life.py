@@ -153,8 +153,10 @@ class Life(RuleBasedStateMachine):
         self.reached["cut between two steps"] += 1
         found = self.run(self.up.sql("SELECT id, adopted_us FROM camera WHERE state = 'adopted'"))
         self.oracle.adopted({row["id"]: row["adopted_us"] for row in found})
-        present = set(self._rows())
-        self.oracle.read_partly(present)
+        ends = self.run(
+            self.up.sql("SELECT volume.id, file, offset FROM intake JOIN volume ON volume.no = intake.volume")
+        )
+        self.oracle.read_partly(set(self._rows()), {(row["id"], row["file"]): row["offset"] for row in ends})
         self._kill()
 
     def _rows(self) -> dict[str, int]:

@@ -20,7 +20,7 @@ from edged.base.spans import Span, subtract, union
 from edged.model import StreamKind
 from tests.state.laws import demands_deletion, floor_days, free_from_us, longest_days
 from tests.state.ledger_truth import LedgerTruth
-from tests.state.world import CAMERAS, DISKS, Footage, World
+from tests.state.world import CAMERAS, DISKS, Footage, Lost, World
 
 ALL_TIME = Span(0, 15_000_000_000_000_000)  # to 2445
 # The retention clock takes over an hour on nobody's word, and believes a wall clock five minutes behind it (DESIGN 7).
@@ -44,16 +44,16 @@ class HeldTruth:
 
 @dataclass
 class Known:
-    """What an index has read of the journals: footage, and how many losses of each disk."""
+    """What an index has read of the journals: footage and losses."""
 
     footage: set[str] = field(default_factory=set)
-    losses: dict[str, int] = field(default_factory=lambda: dict.fromkeys(DISKS, 0))
+    lost: set[Lost] = field(default_factory=set)
     adopted: dict[str, int] = field(default_factory=dict)
     # How far the retention clock began ahead of true time: on an empty index it takes any wall clock's word.
     began_ahead_us: int | None = None
 
     def copy(self) -> "Known":
-        return Known(set(self.footage), dict(self.losses), dict(self.adopted), self.began_ahead_us)
+        return Known(set(self.footage), set(self.lost), dict(self.adopted), self.began_ahead_us)
 
 
 class Oracle:
@@ -84,16 +84,16 @@ class Oracle:
                 footage.indexed_us = max(footage.indexed_us, self.world.true_us)
                 self.law_asks(footage, footage.true_end_us)
                 self.law_asks(footage, self.world.true_us)
-        for disk in set(DISKS) - stopped:
-            self.known.losses[disk] = len(self.world.lost[disk])
+        self.known.lost |= {lost for lost in self.world.lost if lost.disk not in stopped}
 
     def adopted(self, at_us: Mapping[str, int]) -> None:
         """Cameras are adopted at these instants, unless they were before."""
         for camera, us in at_us.items():
             self.known.adopted.setdefault(camera, us)
 
-    def read_partly(self, present: set[str]) -> None:
-        """The reading was cut, and this much is in the index."""
+    def read_partly(self, present: set[str], ends: Mapping[tuple[str, str], int]) -> None:
+        """The reading was cut: so much footage is in the index, and so far (by disk and file) were journals read."""
+        self.known.lost |= {lost for lost in self.world.lost if lost.end <= ends.get((lost.disk, lost.file), 0)}
         for footage in self.world.footage:
             if (name := str(footage.key)) in present and name not in self.known.footage:
                 self.known.footage.add(name)
@@ -242,12 +242,7 @@ class Oracle:
     def _look_at_coverage(self, connection: sqlite3.Connection, camera: str) -> None:
         found = coverage.query(connection, camera, StreamKind.MAIN, ALL_TIME)
         labels = [each.label for each in self._read_of(camera)]
-        lost = [
-            span
-            for disk in DISKS
-            for where, span in self.world.lost[disk][: self.known.losses[disk]]
-            if where == camera
-        ]
+        lost = [each.span for each in self.known.lost if each.camera == camera]
         since = min([self.known.adopted[camera], *(label.start_us for label in labels)])
         assert found.window == Span(since, ALL_TIME.end_us), f"I4: {camera} is accounted for since another time"
         pieces = sorted([*found.recorded, *(gap.span for gap in found.gaps)])

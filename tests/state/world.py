@@ -13,7 +13,7 @@ from edged.archive.segments import SegmentKey
 from edged.archive.volumes import Space
 from edged.base.clock import HOUR, MINUTE, SECOND, ManualClock
 from edged.base.spans import Span
-from edged.model import Designation, Fact, Place, Situation, StreamKind
+from edged.model import Cause, Designation, Fact, Loss, Place, Situation, StreamKind
 from tests.archive_kit import leave_segment
 from tests.state.laws import START_US
 
@@ -51,6 +51,17 @@ class Footage:
         return self.key.camera
 
 
+@dataclass(frozen=True)
+class Lost:
+    """What a disk could not take of a camera; its line ends at the byte `end` of the journal `file`."""
+
+    camera: str
+    disk: str
+    span: Span
+    file: str  # below the disk's own folder
+    end: int
+
+
 @dataclass
 class World:
     """`error_us` of the wall clock is what it tells beyond true time; `ntp` what the kernel would say of it."""
@@ -68,7 +79,7 @@ class World:
     configured: set[str] = field(default_factory=lambda: set(CAMERAS))
     designations: dict[str, tuple[Designation, ...]] = field(default_factory=lambda: dict.fromkeys(CAMERAS, ()))
     footage: list[Footage] = field(default_factory=list)
-    lost: dict[str, list[tuple[str, Span]]] = field(default_factory=lambda: {disk: [] for disk in DISKS})
+    lost: list[Lost] = field(default_factory=list)
     ticks: int = 0
     torn: set[Path] = field(default_factory=set)
 
@@ -184,9 +195,12 @@ class World:
         self.footage.append(made)
         return made
 
-    def tell(self, disk: str, *lines: bytes, torn: bool = False) -> None:
-        """Append to the journal of a disk; a torn end that a crash left is ended first, as the recorder does."""
-        journal = self.own(disk) / journal_path(RECORDER, self.clock.wall_us())
+    def tell(self, disk: str, *lines: bytes, torn: bool = False) -> tuple[str, int]:
+        """Append to the journal of a disk; a torn end that a crash left is ended first, as the recorder does.
+
+        Returns which file that is, and where it ends now."""
+        below = journal_path(RECORDER, self.clock.wall_us())
+        journal = self.own(disk) / below
         journal.parent.mkdir(parents=True, exist_ok=True)
         with journal.open("ab") as file:
             if journal in self.torn:
@@ -195,9 +209,16 @@ class World:
             file.write(b"".join(lines))
             if torn:
                 self.torn.add(journal)
+        return str(below), journal.stat().st_size
 
     def tell_fact(self, camera: str, *facts: Fact) -> None:
         self.tell(CAMERAS[camera][1], *map(encode, facts))
+
+    def lose(self, camera: str, span: Span) -> None:
+        disk = CAMERAS[camera][1]
+        stream = StreamKind.MAIN
+        loss = Loss(camera=camera, stream=stream, **span._asdict(), cause=Cause.DISK, packets=0, frames=3)
+        self.lost.append(Lost(camera, disk, span, *self.tell(disk, encode(loss))))
 
     def journal(self, footage: Footage, times: int = 1) -> None:
         self.tell(footage.disk, *[footage.line] * times)
