@@ -17,8 +17,9 @@ from edged.archive.intake import Intake
 from edged.archive.ledger import LedgerKind, append
 from edged.archive.reconcile import Reconciled, reconcile
 from edged.archive.volumes import open_volumes
+from edged.base.clock import HOUR
 from edged.base.worker import Worker
-from edged.model import Situation
+from edged.model import Situation, StreamKind
 from edged.prove.desk import ProofDesk
 from edged.prove.hours import tell_owed
 from edged.prove.key import open_key
@@ -206,6 +207,15 @@ class Controller:
         self.stamper.follow(report.time.retention_us)
         self.reports.append(report)
         return report
+
+    async def tell_hours(self) -> None:
+        """What the ledger is owed of the hours that something was indexed into; of the many others, nothing."""
+        complete = self.clock.wall_us() // HOUR - 1
+        owed = (
+            "SELECT id, hour FROM hour_due JOIN camera ON no = camera WHERE stream = 0 AND hour < ? ORDER BY id, hour"
+        )
+        for camera, hour in [tuple(row) for row in await self.sql(owed, complete)]:
+            await self.database.write(tell_owed, camera, StreamKind.MAIN, hour, self.clock.wall_us())
 
     async def copy_ledger(self) -> None:
         """A signed head, and every volume's mirror as far as the ledger goes."""

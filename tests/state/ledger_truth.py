@@ -45,9 +45,12 @@ class LedgerTruth:
         self._leaves = self._leaves[:0]
         self._heads = {size: root for size, root in self._heads.items() if size <= len(known)}
 
-    def look(self, connection: sqlite3.Connection) -> None:
-        """Nothing seen before is changed or gone, the tree is right, and every head ever seen still holds."""
+    def look(self, connection: sqlite3.Connection) -> list[bytes]:
+        """Nothing seen before is changed or gone, the tree is right, and every head ever seen still holds.
+
+        Returns the lines that were not seen before."""
         told = lines(connection, 0, 10**6)
+        new = told[len(self.lines) :]
         assert told[: len(self.lines)] == self.lines, "I3: the ledger is not what it was"
         self.lines = told
         self._leaves += [hashlib.sha256(b"\x00" + line).digest() for line in told[len(self._leaves) :]]
@@ -59,3 +62,4 @@ class LedgerTruth:
             self._heads.setdefault(head.size, head.root)
         for size, root in self._heads.items():
             assert root_of(self._leaves[:size]) == root, f"the head of {size} entries is no longer true"
+        return new

@@ -73,7 +73,22 @@ class Box(People):
                 assert held.id in told, f"I2: {held.id} is lost with the index"
                 held.first = (told[held.id].release1_by or "").strip().lower()
 
-    # --- the sweep --------------------------------------------------------------------------------------------------
+    # --- the hours, and the sweep -------------------------------------------------------------------------------------
+
+    @precondition(Life.is_up)
+    @rule(cut=st.none() | steps)
+    def hours_are_told(self, cut: int | None) -> None:
+        self._cut_at(cut)
+        done = self.run(until_cut(self._tell_hours()))
+        self.step.never()
+        if done is None:
+            self._cut()
+        else:
+            self._end_after(cut)
+
+    async def _tell_hours(self) -> bool:
+        await self.up.tell_hours()
+        return True
 
     @precondition(Life.is_up)
     @rule(cut=st.none() | steps)
@@ -102,6 +117,7 @@ class Box(People):
             self.world.pass_time(us)
             if self.controller is not None:
                 self.read_journals(None)
+                self.hours_are_told(None)
                 self.sweep(None)
 
     @rule(after=st.sampled_from([0, 20 * DAY, 50 * DAY]))

@@ -4,6 +4,7 @@ It decides nothing by edged's verdict, floors or retention clock. Of edged's own
 speak of: ledger entries, rows, coverage, and where the retention clock stands.
 """
 
+import base64
 import collections
 import json
 import os
@@ -15,12 +16,13 @@ from typing import Any
 
 from edged.archive import coverage
 from edged.archive.schema import DOOMED, MISSING, SEALED
+from edged.archive.segments import SegmentKey
 from edged.base.clock import DAY, HOUR, MINUTE
 from edged.base.spans import Span, subtract, union
 from edged.model import StreamKind
 from tests.state.laws import demands_deletion, floor_days, free_from_us, longest_days
 from tests.state.ledger_truth import LedgerTruth
-from tests.state.world import CAMERAS, DISKS, Footage, Lost, World
+from tests.state.world import CAMERAS, DISKS, SEGMENT_BYTES, Footage, Lost, World
 
 ALL_TIME = Span(0, 15_000_000_000_000_000)  # to 2445
 # The retention clock takes over an hour on nobody's word, and believes a wall clock five minutes behind it (DESIGN 7).
@@ -101,15 +103,19 @@ class Oracle:
 
     def index_replaced(self, known: Known, told: list[bytes]) -> None:
         """The index is as it was when it knew `known` and its ledger had the lines `told`; all disks are there."""
-        for footage in self.world.footage:
-            if str(footage.key) not in known.footage:
-                footage.floor_days = 0
         for camera in set(CAMERAS) - self.world.configured:
             self.world.designations[camera] = ()
             self.placeless.add(camera)
         known.adopted = dict(self.known.adopted)  # the ledger remembers
         self.known = known
         self.ledger.index_replaced(told, list(DISKS))
+        for footage in self.world.footage:
+            footage.on_record = False
+        for line in self.ledger.lines:
+            self._look_at_record(json.loads(line))
+        for footage in self.world.footage:
+            if str(footage.key) not in known.footage and not footage.on_record:
+                footage.floor_days = 0  # nobody knows any more under which law it was recorded
 
     def pass_begins(self) -> None:
         """The law as it is now binds all that is there."""
@@ -143,6 +149,7 @@ class Oracle:
         assert not holding, f"I2: {name} goes under {holding}"
         body = self._announced(footage)
         assert body is not None, f"I3: {name} goes without a committed ledger entry"
+        assert self._on_record(footage), f"I3: {name} goes before its hour's record names it"
         assert body["rules"], f"I3: {name} goes without an article"
         assert body["because"], f"I3: {name} goes without a reason"
         if body["action"] == "may_erase":
@@ -170,6 +177,17 @@ class Oracle:
                 if [at, footage.label.length_us, footage.key.run, footage.key.seq] in body["segments"]:
                     return body
         return None
+
+    def _on_record(self, footage: Footage) -> bool:
+        """Whether a committed record of its hour names it."""
+        hour_us = footage.key.start_us // HOUR * HOUR
+        name = [footage.key.start_us - hour_us, footage.label.length_us, footage.key.run, footage.key.seq]
+        records = self._observe(
+            "SELECT body FROM ledger WHERE kind = 'camera_hour' AND body ->> 'camera' = ? AND body ->> 'hour_us' = ?",
+            footage.camera,
+            hour_us,
+        )
+        return any(name == one[:4] for (body,) in records for one in json.loads(str(body))["segments"])
 
     def after_unlink(self, path: Path) -> None:
         real = Path(os.path.realpath(path))
@@ -211,7 +229,8 @@ class Oracle:
 
     def look_at_index(self, connection: sqlite3.Connection) -> None:
         """I4, I10 and the ledger, and that the index has all that it has read."""
-        self.ledger.look(connection)
+        for line in self.ledger.look(connection):
+            self._look_at_record(json.loads(line))
         self._look_at_clock(connection)
         rows = {
             f"{row['id']}/main/{row['start_us']}-{row['run']}-{row['seq']}": row["state"]
@@ -226,6 +245,21 @@ class Oracle:
         for camera in CAMERAS:
             if camera in self.known.adopted:
                 self._look_at_coverage(connection, camera)
+
+    def _look_at_record(self, entry: dict[str, Any]) -> None:
+        """I4: what an hour's record names was recorded, and looks as it says."""
+        if entry["kind"] != "camera_hour":
+            return
+        body = entry["body"]
+        of_camera = {each.key: each for each in self.world.footage if each.camera == body["camera"]}
+        for offset, length_us, run, seq, size, sha256 in body["segments"]:
+            key = SegmentKey(body["camera"], StreamKind.MAIN, body["hour_us"] + offset, run, seq)
+            assert key in of_camera, f"I4: {key} is on record and was never recorded"
+            footage = of_camera[key]
+            truth = footage.label.length_us, SEGMENT_BYTES, footage.sha256
+            assert (length_us, size, base64.b64decode(sha256).hex()) == truth, f"I4: {key} is on record as another"
+            footage.on_record = True
+            self.reached["hour on record"] += 1
 
     def _look_at_clock(self, connection: sqlite3.Connection) -> None:
         """I10: once there is footage, the clock that deletion asks is never ahead of true time."""

@@ -72,6 +72,7 @@ def test_every_thing_the_machine_speaks_of_really_happens() -> None:
         "hold placed",
         "hold placed during a pass",
         "hold released",
+        "hour on record",
         "index from an old copy",
         "index lost",
         "kept below its floor for want of space",

@@ -40,10 +40,12 @@ class Footage:
     true_end_us: int
     file: Path  # below the disk's own folder, wherever it is mounted
     line: bytes
+    sha256: str
     owed: bool = True
     gone: str = ""
     linked: bool = False  # gone from its place while a hold's link still keeps it
     floor_days: int = 0
+    on_record: bool = False  # its hour's record in the ledger names it
     indexed_us: int = 0  # true time
 
     @property
@@ -191,7 +193,7 @@ class World:
         )
         file = self.own(disk) / segment_path(*key)
         self.touch(file.parent)
-        made = Footage(key, disk, Span(end - length_us, end), self.true_us, file, encode(fact))
+        made = Footage(key, disk, Span(end - length_us, end), self.true_us, file, encode(fact), fact.sha256)
         self.footage.append(made)
         return made
 
