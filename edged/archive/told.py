@@ -7,6 +7,7 @@ Asked only where the ledger came back from a volume; on a box that has never los
 
 import json
 import sqlite3
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -22,10 +23,12 @@ _MOST_DAYS = 36_525  # a century: more is not a floor but damage
 _NEVER_TOLD = 1 << 62
 
 
+Name = tuple[int, int, int]  # of a segment within its stream: start_us, run, seq
+
+
 class _Record(NamedTuple):
     seq: int
-    floor: Floor
-    names: frozenset[tuple[int, int, int]]  # start_us, run, seq
+    floors: dict[Name, Floor]
 
 
 class _Raise(NamedTuple):
@@ -72,7 +75,8 @@ class Told:
     def raised(self, key: SegmentKey, end_us: int, floor: Floor, keep_until: int, zone: ZoneInfo) -> tuple[Floor, int]:
         """The floor and date that the segment had: never less than what is given."""
         first = self._first(key)
-        wanted = [one.floor for one in self._hour(key) if one.seq == first]
+        name = key.start_us, key.run, key.seq
+        wanted = [one.floors[name] for one in self._hour(key) if one.seq == first]
         for one in self._camera_raises(key.camera):
             if not (first < one.seq or (first == _NEVER_TOLD and end_us <= one.at_us)):
                 continue
@@ -88,19 +92,13 @@ class Told:
 
     def _first(self, key: SegmentKey) -> int:
         name = key.start_us, key.run, key.seq
-        return min((one.seq for one in self._hour(key) if name in one.names), default=_NEVER_TOLD)
+        return min((one.seq for one in self._hour(key) if name in one.floors), default=_NEVER_TOLD)
 
     def _hour(self, key: SegmentKey) -> list[_Record]:
         hour = key.camera, key.stream, key.start_us // HOUR
         if hour not in self._records:
-            self._records[hour] = [
-                _Record(
-                    seq,
-                    Floor(days=body["floor_days"], rules=tuple(body["rules"])),
-                    frozenset((body["hour_us"] + one[0], one[2], one[3]) for one in body["segments"]),
-                )
-                for seq, body in self._bodies(hour_topic(key.camera, key.stream.value, hour[2]))
-            ]
+            told = self._bodies(hour_topic(key.camera, key.stream.value, hour[2]))
+            self._records[hour] = [_Record(seq, floors_of(body)) for seq, body in told]
         return self._records[hour]
 
     def _camera_raises(self, camera: str) -> list[_Raise]:
@@ -116,3 +114,14 @@ class Told:
 
     def _column(self, seq: int, name: str) -> Any:
         return self._connection.execute(f"SELECT {name} FROM ledger WHERE seq = ?", (seq,)).fetchone()[0]
+
+
+def floors_of(record: Mapping[str, Any]) -> dict[Name, Floor]:
+    """The floor under which each segment stands in an hour's record (prove/hour_record.py)."""
+    hour_us: int = record["hour_us"]
+    floor = Floor(days=record["floor_days"], rules=tuple(record["rules"]))
+    floors = {(hour_us + offset, run, seq): floor for offset, _, run, seq, *_ in record["segments"]}
+    for days, rules, names in record.get("longer", ()):
+        longer = Floor(days=days, rules=tuple(rules))
+        floors.update({(hour_us + offset, run, seq): longer for offset, run, seq in names})
+    return floors

@@ -17,6 +17,7 @@ from edged.archive.ledger import about, camera_topic, deletion_topic, hour_topic
 from edged.archive.roster import get
 from edged.archive.schema import DOOMED, MISSING, SEALED
 from edged.archive.segments import SegmentKey, segment_file, segments_in
+from edged.archive.told import floors_of
 from edged.base.clock import HOUR, SECOND
 from edged.base.spans import Span
 from edged.model import StreamKind
@@ -85,7 +86,7 @@ def gather_day(
     told = sorted(seq for seq in seqs if seq <= size)
     altered = {finding.segment for finding in findings(connection, _MOST)}
     first = min(body["from_us"] for body in inside)
-    floors = {rule for body in inside for rule in body["rules"]}
+    floors = {rule for body in inside for floor in floors_of(body).values() for rule in floor.rules}
     bundle = {
         "v": VERSION,
         "camera": camera,

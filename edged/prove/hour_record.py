@@ -4,12 +4,16 @@ Segments are written as [offset, length, run, number, bytes, SHA-256 in base64],
 offsets and lengths are microseconds, counted from the hour's start. A segment belongs to the hour in which it begins
 and may end in the next. What is known only later (a journal read late, a cause understood) makes a record that
 supersedes the earlier one and still names every segment of it.
+
+Where the law, or a camera's place, changed within the hour, `longer` says which segments entered under a longer floor
+than the one named: as [days, rules, [[offset, run, number], ...]].
 """
 
 import base64
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from edged.archive.told import floors_of
 from edged.base.clock import HOUR
 from edged.model import Coverage, Floor, StreamKind
 
@@ -44,13 +48,13 @@ def hour_record(
     """The record that the ledger owes, or None where it has nothing new to say.
 
     `hour` counts from 1970 UTC; `coverage` is that of the hour, its window cut where the camera's time begins.
-    The floor named is the smallest of the segments', as they entered the index; a later, larger one does not change it.
+    Floors are those under which the segments were first told of; a later, larger one does not change them.
     """
     if not coverage.window.length_us:
         return None
     hour_us = hour * HOUR
     known = {tuple(one) for one in before.body["segments"]} if before else set()
-    floors = set()
+    floors = floors_of(before.body) if before else {}
     for one in segments:
         known.add(
             (
@@ -62,10 +66,12 @@ def hour_record(
                 base64.b64encode(one.sha256).decode(),
             )
         )
-        floors.add(one.floor)
-    floor = min(floors, key=lambda each: (each.days, each.rules), default=Floor(days=0, rules=()))
-    if before is not None and before.body["segments"]:
-        floor = Floor(days=before.body["floor_days"], rules=tuple(before.body["rules"]))
+        floors.setdefault((one.start_us, one.run, one.seq), one.floor)
+    floor = min(floors.values(), key=lambda each: (each.days, each.rules), default=Floor(days=0, rules=()))
+    longer: dict[Floor, list[list[int]]] = {}
+    for (start_us, run, seq), entered in sorted(floors.items()):
+        if entered.days > floor.days:
+            longer.setdefault(entered, []).append([start_us - hour_us, run, seq])
     record: dict[str, Any] = {
         "camera": camera,
         "stream": stream.value,
@@ -78,6 +84,8 @@ def hour_record(
         "rules": list(floor.rules),
         "supersedes": before.seq if before else None,
     }
+    if longer:
+        record["longer"] = [[each.days, list(each.rules), names] for each, names in longer.items()]
     if before is not None and {**record, "supersedes": before.body["supersedes"]} == dict(before.body):
         return None
     return record

@@ -315,7 +315,8 @@ def _judge(about: dict[str, Any], entries: list[Entry], files: Sequence[Path], r
     if report.until_us <= report.from_us:
         report.worsen("MISSING_UNEXPLAINED", "nothing of this day is on record")
         return
-    floors = {(r.body["floor_days"], ", ".join(r.body["rules"])) for r in records.values() if r.body["segments"]}
+    named_by = [r.body for r in records.values() if r.body["segments"]]
+    floors = {(days, ", ".join(rules)) for body in named_by for days, rules, _ in _floors(body)}
     report.floors = [f"{days} days ({rules})" for days, rules in sorted(floors)]
     named = {s.id: s for record in records.values() for s in _segments(record)}
     segments = [s for s in named.values() if _cut((s.start_us, s.end_us), window)]
@@ -359,8 +360,14 @@ def _records(entries: list[Entry], camera: str, stream: str) -> dict[int, Entry]
     return newest
 
 
+def _floors(body: dict[str, Any]) -> list[Any]:
+    """The floors that a record names, each with the segments that stand under it; the first is that of all others."""
+    return [(body["floor_days"], body["rules"], []), *body.get("longer", ())]
+
+
 def _segments(record: Entry) -> Iterable[Segment]:
     body = record.body
+    longer = {tuple(name): days for days, _, names in _floors(body) for name in names}
     for offset, length, run, number, size, digest in body["segments"]:
         start_us = body["hour_us"] + offset
         at = dt.datetime.fromtimestamp(start_us // 1_000_000, dt.UTC)
@@ -371,7 +378,7 @@ def _segments(record: Entry) -> Iterable[Segment]:
             end_us=start_us + length,
             bytes=size,
             sha256=base64.b64decode(digest, validate=True).hex(),
-            floor_days=body["floor_days"],
+            floor_days=longer.get((offset, run, number), body["floor_days"]),
             path=f"segments/{folder}/{at:%Y-%m-%d}/{at:%H%M%S}Z-{run}-{number}.mp4",
         )
 

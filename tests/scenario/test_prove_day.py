@@ -20,7 +20,7 @@ from edged.base.spans import Span
 from edged.model import Cause, StreamKind
 from edged.prove.key import open_key
 from edged.prove.proofs import NotOnRecord
-from edged.prove.verify_retention import verify_bundle
+from edged.prove.verify_retention import Entry, _segments, verify_bundle
 from tests.proving import CAMERA, DATE, DAY_US, Box, box, edit, spoil
 from tests.retaining import START_US
 
@@ -297,6 +297,26 @@ async def test_a_journal_read_late_supersedes_and_cannot_be_hidden(site: Box, tm
     lines = (folder / "leaves.ndjson").read_text().splitlines()
     leave_out(folder, {n for n, line in enumerate(lines) if json.loads(line)["seq"] == newer[0]["supersedes"]})
     assert site.check(folder).verdict == "ALTERED"
+
+
+async def test_i1_an_hour_in_which_the_law_changed_is_judged_by_both_floors(site: Box, tmp_path: Path) -> None:
+    """Footage of a key target, and of what is none any more: neither answers for the other's floor."""
+    await site.up(START_US)
+    await site.record(START_US, DAY_US)
+    await site.house.camera(CAMERA, designations=("key_target",))
+    await site.record(DAY_US, DAY_US + 30 * MINUTE)
+    await site.house.camera(CAMERA, designations=())
+    await site.record(DAY_US + 30 * MINUTE, DAY_US + 25 * HOUR)
+    await site.until(DAY_US + 26 * HOUR)
+    await site.hours.one_pass()
+    report = site.check(await site.bundle(tmp_path / "bundle"))
+    assert (report.verdict, [floor.partition(" (")[0] for floor in report.floors]) == (
+        "COMPLETE",
+        ["30 days", "90 days"],
+    )
+    (body,) = [body for body in await site.told("camera_hour") if body["hour_us"] == DAY_US]
+    floors = [one.floor_days for one in _segments(Entry(1, 0, "camera_hour", body))]
+    assert floors == [90] * 3 + [30] * 3
 
 
 async def test_nothing_on_record_yet(site: Box, tmp_path: Path) -> None:

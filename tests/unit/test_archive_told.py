@@ -103,6 +103,20 @@ async def test_i1_a_floor_on_record_is_not_undercut_by_a_smaller_one_of_today(to
         await told.compare(fresh)
 
 
+async def test_i1_an_hour_in_which_the_law_changed_undercuts_none_of_its_segments(told: Told, tmp_path: Path) -> None:
+    """Some of the hour's footage entered under ninety days, some under thirty: each keeps its own."""
+    house = told.site.house
+    await house.camera(CAMERA, designations=("key_target",))
+    await told.record(2)
+    await house.camera(CAMERA, designations=())
+    await told.record(2)
+    await told.tell()
+    assert [days for days, _ in await told.keep_until()] == [90, 90, 30, 30]
+    async with told.lost(tmp_path) as fresh:
+        assert (await told.index_again(fresh)).segments == 4
+        await told.compare(fresh)
+
+
 async def test_i1_a_floor_that_was_raised_meanwhile_stays_raised(told: Told, tmp_path: Path) -> None:
     house = told.site.house
     await told.record(3)

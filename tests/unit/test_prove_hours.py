@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from edged.archive import roster
+from edged.archive.told import floors_of
 from edged.base.clock import DAY, HOUR, MINUTE, SECOND
 from edged.base.spans import Span
 from edged.model import Cause, Coverage, Floor, Gap, RecorderStart, StreamKind
@@ -70,6 +71,22 @@ def test_i4_a_later_record_still_names_what_has_been_deleted_since() -> None:
     assert second is not None
     assert second["supersedes"] == 9
     assert [one[3] for one in second["segments"]] == [7, 8]
+
+
+def test_i1_an_hour_in_which_the_law_changed_names_both_floors() -> None:
+    """The one that is named for all is the smallest; which segments stand under a longer one is said besides."""
+    fifteen, forty = Floor(days=15, rules=("o",)), Floor(days=40, rules=("n",))
+    first = hour_record("cam-1", StreamKind.MAIN, H, WHOLE, [SEGMENT], None)
+    assert first is not None
+    assert "longer" not in first
+    more = [SEGMENT._replace(seq=8, floor=forty), SEGMENT._replace(seq=9, floor=fifteen)]
+    second = hour_record("cam-1", StreamKind.MAIN, H, WHOLE, more, Before(9, first))
+    assert second is not None
+    assert (second["floor_days"], second["rules"]) == (15, ["o"])
+    assert second["longer"] == [[30, ["r"], [[5, 3, 7]]], [40, ["n"], [[5, 3, 8]]]]
+    read_back = {seq: floor for (_, _, seq), floor in floors_of(second).items()}
+    assert read_back == {7: SEGMENT.floor, 8: forty, 9: fifteen}
+    assert hour_record("cam-1", StreamKind.MAIN, H, WHOLE, more, Before(10, second)) is None
 
 
 async def test_an_hour_is_told_once_complete_and_only_once(site: Box) -> None:
