@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from edged.archive import tree
 from edged.archive.database import Database
 from edged.archive.ledger import LedgerKind, append
 from edged.archive.roster import get
@@ -119,10 +120,11 @@ class ProofDesk:
         }
 
     async def verify(self) -> Audit:
-        """Check the whole ledger and its copies, which are given the chance to follow first."""
+        """Check the whole ledger as it stands now, and its copies, which are given the chance to follow first."""
+        size = await self._database.read(tree.size)
         for mirror in self.mirrors:
             await mirror.catch_up()
-        audit = await audit_ledger(self._database, self.key, self.mirrors)
+        audit = await audit_ledger(self._database, self.key, self.mirrors, size)
         if self.rewritten:
             audit.blame(self.rewritten)
         return audit

@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from edged.archive import tree
 from edged.archive.database import Database
 from edged.archive.deletions import named
 from edged.archive.journal import BadLine, decode
@@ -124,7 +125,7 @@ async def _ledger(box: CutBox, database: Database, volume: tuple[int, str, str],
     key = open_key(box.state, origin_of("test-site", RECORDER))
     no, name, uuid = volume
     mirror = Mirror(database, RestingClock(ACT_US), Volume(name, no, uuid, box.volume), RECORDER, key)
-    wrong += (await audit_ledger(database, key, [mirror])).problems
+    wrong += (await audit_ledger(database, key, [mirror], await database.read(tree.size))).problems
     mirror.close()
     folder = MirrorFolder(box.volume, RECORDER)
     wrong += check_mirror(folder.path, key.pem.encode()).problems

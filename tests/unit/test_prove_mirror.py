@@ -59,6 +59,22 @@ def again(site: Box) -> None:
     site.proofs.mirrors = fresh
 
 
+async def test_a_copy_is_not_blamed_for_what_is_logged_while_it_is_checked(
+    site: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An entry that comes after the first copy has followed, as on a box at work."""
+    await grow(site, 5)
+    first = site.proofs.mirrors[0]
+    follows = first.catch_up
+
+    async def and_then_something_happens() -> None:
+        await follows()
+        await grow(site, 1)
+
+    monkeypatch.setattr(first, "catch_up", and_then_something_happens)
+    assert (await site.proofs.verify()).problems == []
+
+
 async def test_every_volume_has_all_of_it(site: Box, tmp_path: Path) -> None:
     await grow(site, 30)
     await site.proofs.finish()
