@@ -2,7 +2,7 @@
 
 import dataclasses
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from edged import __version__
@@ -21,7 +21,7 @@ from edged.outage.duties import Incident
 from edged.outage.view import overdue_words
 from edged.report.health import CameraHealth, LedgerHealth, OutageHealth, Snapshot, VolumeForecast, VolumeHealth
 from edged.report.session import Tally
-from edged.retain.holds import list_holds
+from edged.retain.holds import Hold, list_holds
 from edged.retain.sweep import SweepReport
 
 EVERY_SECONDS = 1.0
@@ -32,21 +32,26 @@ class _Kept(NamedTuple):
 
     cameras: list[Camera]
     oldest_us: dict[str, int]
-    holds: int
+    holds: list[Hold]
     altered: int
 
 
 class Deletions:
-    """What the sweep has deleted since this process started, and whether its clock is trusted."""
+    """What the sweep has deleted since this process started, and what its last pass said (see `rooms.Deletions`)."""
 
     def __init__(self) -> None:
         self.segments = 0
         self.bytes = 0
         self.trusted = False
         self.waiting = False  # for volumes that were not read since the index was lost
+        self.why = "the sweep has not looked at it yet"
+        self.refused = ""
+        self.volumes: Mapping[str, str] = {}
 
     def add(self, report: SweepReport) -> None:
         self.trusted = report.time.trusted
+        self.why, self.refused = report.time.why, report.refused
+        self.volumes = {**report.pressed, **report.skipped}
         self.waiting = self.trusted and bool(report.refused)
         self.segments += report.erased
         self.bytes += report.bytes
@@ -95,7 +100,7 @@ class Survey:
         self._ledger = ledger
         self._stopped_on = stopped_on
         self._spaces: dict[str, VolumeHealth] = {}
-        self._kept = _Kept([], {}, 0, 0)
+        self._kept = _Kept([], {}, [], 0)
         self._started_us = clock.wall_us()
 
     async def run(self, beat: Callable[[], None]) -> None:
@@ -141,7 +146,8 @@ class Survey:
             archive_incomplete=self._deletions.waiting,
             retention_deleted_segments=self._deletions.segments,
             retention_deleted_bytes=self._deletions.bytes,
-            hold_active=self._kept.holds,
+            hold_active=len(self._kept.holds),
+            hold_reminders=tuple(hold.id for hold in self._kept.holds if hold.reminds(now)),
             footage_altered=self._kept.altered,
             event_loop_lag_us=self._lag_us(),
             mqtt_connected=self._tally is not None and self._tally.connected,
@@ -211,7 +217,7 @@ def _ask(connection: sqlite3.Connection) -> _Kept:
     return _Kept(
         cameras=adopted,
         oldest_us={camera: row.start_us for camera, row in first.items() if row is not None},
-        holds=len(list_holds(connection, False)),
+        holds=list_holds(connection, False),
         altered=finding_count(connection),
     )
 

@@ -164,6 +164,7 @@ CREATE TABLE hold (
     release1_us INTEGER,
     release2_by TEXT,
     released_us INTEGER,
+    remind_us   INTEGER,                         -- from when people are reminded of it; a hold never ends by itself
     CHECK ((release1_by IS NULL) = (release1_us IS NULL)),
     CHECK ((release2_by IS NULL) = (released_us IS NULL)),
     CHECK (release2_by IS NULL OR (release1_by IS NOT NULL AND lower(trim(release1_by)) <> lower(trim(release2_by))))

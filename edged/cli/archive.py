@@ -6,7 +6,7 @@ import dataclasses
 from edged.base.errors import Refused
 from edged.cli.client import add_daemon_options, ask
 from edged.cli.daemon import config_option
-from edged.cli.show import bytes_for_people, complain, print_json, print_table
+from edged.cli.show import bytes_for_people, complain, print_json, print_table, time_for_people
 
 READ_SECONDS = 3600.0  # a camera-day is some forty gigabytes
 
@@ -39,6 +39,9 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _scrub(arguments: argparse.Namespace) -> int:
+    if (arguments.camera is None) != (arguments.date is None) or (arguments.segment and arguments.camera):
+        complain("name a --segment, or a --camera with its --date, or nothing to see how far it is")
+        return 2
     if arguments.segment or arguments.camera:
         body = {"segment": arguments.segment, "camera": arguments.camera, "date": arguments.date}
         found = ask(arguments, "POST", "/v1/scrub", body=body, timeout=READ_SECONDS)["found"]
@@ -47,7 +50,7 @@ def _scrub(arguments: argparse.Namespace) -> int:
             print_json({"found": found})
         else:
             print(f"{len(found)} segments read, {len(found) - len(bad)} are what was recorded")
-            print_table(("SEGMENT", "FOUND"), sorted(bad.items()))
+            print_table(("SEGMENT", "FOUND"), sorted(bad.items()), empty="nothing is altered, unreadable or missing")
         return 1 if bad else 0
     state = ask(arguments, "GET", "/v1/scrub")
     if arguments.json:
@@ -57,12 +60,15 @@ def _scrub(arguments: argparse.Namespace) -> int:
         print_table(
             ("VOLUME", "SEGMENTS", "SIZE", "ROUNDS", "LAST ENDED"),
             [
-                (v["volume"], v["segments"], bytes_for_people(v["bytes"]), v["rounds"], v["ended"])
+                (v["volume"], v["segments"], bytes_for_people(v["bytes"]), v["rounds"], time_for_people(v["ended"]))
                 for v in state["volumes"]
             ],
+            empty="no volume was read yet",
         )
         for one in state["findings"]:
-            print(f"! {one['segment']} on volume {one['volume']} is {one['what']} (found {one['found']})")
+            print(
+                f"! {one['segment']} on volume {one['volume']} is {one['what']} (found {time_for_people(one['found'])})"
+            )
     return 1 if state["findings"] else 0
 
 
@@ -100,6 +106,7 @@ def _rebuild(arguments: argparse.Namespace) -> int:
             (v.volume, v.segments, bytes_for_people(v.bytes), v.journalled, len(v.holds), v.entries, v.signed)
             for v in found.volumes
         ],
+        empty="no volume is configured",
     )
     print(f"the ledger comes from volume {found.source.volume}" if found.source else "no copy of the ledger was found")
     if done is not None:

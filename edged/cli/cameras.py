@@ -1,12 +1,11 @@
 """edged discover, edged cameras: which cameras there are, and which are recorded."""
 
 import argparse
-import getpass
 from pathlib import Path
 from typing import Any
 
-from edged.cli.client import add_daemon_options, ask
-from edged.cli.show import for_people, print_json, print_table
+from edged.cli.client import add_daemon_options, ask, below, person
+from edged.cli.show import for_people, print_json, print_table, time_for_people
 
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -32,7 +31,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     for act, name in ((adopt, "adopt"), (remove, "remove")):
         act.add_argument("camera", metavar="CAMERA", help="the camera's id")
-        act.add_argument("--by", default=getpass.getuser(), help="who decides; default: you")
+        act.add_argument("--by", metavar="PERSON", help="who decides; default: you")
         act.set_defaults(call=_change, act=name)
     coverage = acts.add_parser("coverage", help="what is recorded of a camera, and the gaps with their causes")
     coverage.add_argument("camera", metavar="CAMERA", help="the camera's id")
@@ -57,6 +56,7 @@ def _discover(arguments: argparse.Namespace) -> int:
         print_table(
             ("CAMERA", "STATE", "STREAMS", "CLOCK OFF BY", "PROBLEM"),
             [(f["camera"], f["state"], f["streams"], for_people(f["clock_offset_s"]), f["problem"]) for f in found],
+            empty="no camera answers: see [discovery] interfaces and probe in the configuration",
         )
     return 0 if found else 1
 
@@ -75,17 +75,20 @@ def _list(arguments: argparse.Namespace) -> int:
                 c["roster"],
                 c["state"],
                 f"{for_people(c['committed_age_s'])} ago" if c["committed_age_s"] is not None else None,
-                f"{c['floor_days']} d",
+                f"{c['floor_days']} d" if c["floor_days"] is not None else None,
                 c["cause"],
             )
             for c in cameras
         ],
+        empty="no camera is known: `edged discover` looks for some, or name one in the configuration",
     )
     return 0
 
 
 def _change(arguments: argparse.Namespace) -> int:
-    answer = ask(arguments, "POST", f"/v1/cameras/{arguments.camera}/{arguments.act}", body={"by": arguments.by})
+    answer = ask(
+        arguments, "POST", below(f"/v1/cameras/{{}}/{arguments.act}", arguments.camera), body={"by": person(arguments)}
+    )
     if arguments.json:
         print_json(answer)
     else:
@@ -97,7 +100,7 @@ def _coverage(arguments: argparse.Namespace) -> int:
     answer = ask(
         arguments,
         "GET",
-        f"/v1/cameras/{arguments.camera}/coverage",
+        below("/v1/cameras/{}/coverage", arguments.camera),
         query={"from": arguments.start, "to": arguments.end},
     )
     if arguments.json:
@@ -106,6 +109,10 @@ def _coverage(arguments: argparse.Namespace) -> int:
     print(f"{answer['camera']}: recorded {answer['recorded_ratio']:.3%} of {for_people(answer['window_s'])}")
     print_table(
         ("GAP FROM", "TO", "LASTED", "CAUSE"),
-        [(g["from"], g["to"], for_people(g["seconds"]), g["cause"]) for g in answer["gaps"]],
+        [
+            (time_for_people(g["from"]), time_for_people(g["to"]), for_people(g["seconds"]), g["cause"])
+            for g in answer["gaps"]
+        ],
+        empty="no gap",
     )
     return 0

@@ -1,22 +1,33 @@
 """Asks the daemon over its Unix socket, with the standard library alone: a command must start in milliseconds."""
 
 import argparse
+import getpass
 import http.client
 import json
 import os
 import socket
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from edged.base.errors import EdgedError
 
 DEFAULT_SOCKET = "/run/edged/api.sock"
+
+_WHO_MAY = "join the group of the socket (edged), or use sudo"
+_BUSY = "a change that was asked for may still be made: look before asking again"
+_RUNNING = "is `edged run` running, and is --socket or EDGED_SOCKET right?"
 
 
 class DaemonAbsent(EdgedError):
     """Nobody answers at the socket."""
 
     code = "CLI-001"
+
+
+class NobodyNamed(EdgedError):
+    """An act wants the name of a person, and none is known."""
+
+    code = "CLI-003"
 
 
 class RequestRefused(EdgedError):
@@ -33,6 +44,21 @@ def add_daemon_options(parser: argparse.ArgumentParser, *, inner: bool = False) 
     parser.add_argument(
         "--json", action="store_true", default=argparse.SUPPRESS if inner else False, help="print JSON, for scripts"
     )
+
+
+def person(arguments: argparse.Namespace) -> str:
+    """Who acts: --by, else the user's own name. Raises NobodyNamed."""
+    if arguments.by is not None:
+        return str(arguments.by)
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError) as error:  # a user id without a name, as in a container
+        raise NobodyNamed("it is not known who you are", hint="say so: --by NAME") from error
+
+
+def below(path: str, *names: str) -> str:
+    """A path of the API with names that people typed in it, whatever is in them."""
+    return path.format(*(quote(name, safe="") for name in names))
 
 
 def ask(
@@ -57,11 +83,13 @@ def ask(
         )
         response = connection.getresponse()
         answer = json.loads(response.read())
+    except PermissionError as error:
+        raise DaemonAbsent(f"you may not ask the daemon at {where}", hint=_WHO_MAY) from error
+    except TimeoutError as error:
+        raise DaemonAbsent(f"the daemon at {where} has not answered within {timeout:g} s", hint=_BUSY) from error
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise DaemonAbsent(
-            f"the daemon does not answer at {where} ({error})",
-            hint="is `edged run` running, and is --socket or EDGED_SOCKET right?",
-        ) from error
+        why = getattr(error, "strerror", None) or error
+        raise DaemonAbsent(f"the daemon does not answer at {where} ({why})", hint=_RUNNING) from error
     finally:
         connection.close()
     if response.status >= 400:

@@ -55,12 +55,11 @@ def _explain(arguments: argparse.Namespace) -> int:
     print_table(
         ("ENTRY", "RANK", "STATUS", "ANSWER", "WHY"),
         [(e["id"], e["rank"], e["status"], _answer(e), e["why"]) for e in answer["entries"]],
+        empty=f"no article known here is about {answer['topic']}",
     )
     for entry in answer["entries"]:
         if entry["applies"]:
             print(f"{entry['id']}: \u201c{entry['text_zh']}\u201d" + (f" {entry['note']}" if entry["note"] else ""))
-    if not answer["entries"]:
-        print(f"no article known here is about {answer['topic']}")
     for warning in answer["warnings"]:
         print(f"! {warning}")
     return 0
@@ -83,5 +82,6 @@ def _check(arguments: argparse.Namespace) -> int:
     print_table(
         ("ENTRY", "KIND", "RANK", "STATUS", "DEMANDS"),
         [(e.id, e.kind, e.instrument.rank, e.instrument.status, e.demand) for e in pack.entries],
+        empty="it has no entry",
     )
     return 0

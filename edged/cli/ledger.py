@@ -58,6 +58,14 @@ def read_file(path: Path) -> bytes:
         raise BadFile(f"{path} cannot be read ({error.strerror})") from error
 
 
+def write_file(path: Path, text: str) -> None:
+    """Write a file the user named. Raises BadFile."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BadFile(f"{path} cannot be written ({error.strerror})") from error
+
+
 def _head(arguments: argparse.Namespace) -> int:
     answer = ask(arguments, "GET", "/v1/ledger")
     if arguments.json:
@@ -65,13 +73,16 @@ def _head(arguments: argparse.Namespace) -> int:
         return 0
     print(answer["checkpoint"])
     print(f"public key: {answer['verifier_key']}")
-    print_table(("VOLUME", "COPY"), [(m["volume"], m["behind"] or "follows") for m in answer["mirrors"]])
+    rows = [(m["volume"], m["behind"] or "follows") for m in answer["mirrors"]]
+    print_table(("VOLUME", "COPY"), rows, empty="no volume keeps a copy")
     return 0
 
 
 def _verify(arguments: argparse.Namespace) -> int:
     if arguments.mirror is not None:
         return _verify_mirror(arguments)
+    if arguments.key is not None:
+        raise BadFile("--key is for a copy that is checked without the daemon", hint="name the copy: --mirror DIR")
     answer = ask(arguments, "GET", "/v1/ledger/verify", timeout=VERIFY_SECONDS)
     if arguments.json:
         print_json(answer)
@@ -114,7 +125,7 @@ def _prove(arguments: argparse.Namespace) -> int:
     good = verify_inclusion(leaf, answer["seq"] - 1, _hashes(answer), head)
     good = good and named_in(answer["entry"], answer["segment"]) == answer["sha256"]
     if arguments.out is not None:
-        arguments.out.write_text(answer["tlog_proof"], encoding="utf-8")
+        write_file(arguments.out, answer["tlog_proof"])
     if arguments.json:
         print_json({**answer, "good": good})
     elif good:

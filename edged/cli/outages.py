@@ -1,11 +1,10 @@
 """edged outages: lost feeds, their deadlines, and what was done about them."""
 
 import argparse
-import getpass
 from typing import Any
 
-from edged.cli.client import add_daemon_options, ask
-from edged.cli.show import for_people, print_json, print_table
+from edged.cli.client import add_daemon_options, ask, below, person
+from edged.cli.show import for_people, print_json, print_table, time_for_people
 
 ADDRESSEES = {"repair-unit": "repair_unit", "superior-department": "superior_department"}
 
@@ -36,7 +35,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     restored = acts.add_parser("restored", help="the site records that the feed is good again")
     for act, name in ((attended, "attended"), (restored, "restored")):
         act.add_argument("outage", metavar="OUTAGE")
-        act.add_argument("--by", default=getpass.getuser(), metavar="PERSON", help="who was there; default: you")
+        act.add_argument("--by", metavar="PERSON", help="who was there; default: you")
         act.set_defaults(call=_mark, act=name)
     attended.add_argument("--at", metavar="TIME", help="when they arrived, ISO 8601 with offset; default: now")
     for act in (listing, show, report, attended, restored):
@@ -50,18 +49,24 @@ def _list(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(answer)
         return 1 if still_open else 0
-    if not outages:
-        print("no outage")
-        return 0
     print_table(
         ("OUTAGE", "CAMERA", "STATE", "CAUSE", "SINCE", "REPORT", "ATTENDANCE"),
         [
-            (o["id"], o["camera"], o["state"], o["cause"], o["t0"], _duty(o["report"]), _duty(o["attendance"]))
+            (
+                o["id"],
+                o["camera"],
+                o["state"],
+                o["cause"],
+                time_for_people(o["t0"]),
+                _duty(o["report"]),
+                _duty(o["attendance"]),
+            )
             for o in outages
         ],
+        empty="no outage" if arguments.all else "no outage is open",
     )
     for outage in still_open:
-        print(f"{outage['id']}: report due by {outage['report']['due']} ({outage['report']['basis']})")
+        print(f"{outage['id']}: {_owed(outage)}")
     return 1 if still_open else 0
 
 
@@ -82,18 +87,52 @@ def _duty(duty: dict[str, Any]) -> str:
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    print_json(ask(arguments, "GET", f"/v1/outages/{arguments.outage}"))
+    outage = ask(arguments, "GET", below("/v1/outages/{}", arguments.outage))
+    if arguments.json:
+        print_json(outage)
+        return 0
+    print(f"{outage['id']}: camera {outage['camera']}, {outage['state']}, cause {outage['cause']}")
+    print(f"  last good frame {time_for_people(outage['t0'])}, opened {time_for_people(outage['opened'])}")
+    duties = [(f"report to the {to.replace('_', ' ')}", duty) for to, duty in outage["report"]["to"].items()]
+    print_table(
+        ("DUTY", "DUE", "STANDS", "DONE", "BY", "BECAUSE OF"),
+        [
+            (name, time_for_people(d["due"]), _duty(d), time_for_people(d["met"]), d["by"], d["basis"])
+            for name, d in [*duties, ("attendance", outage["attendance"])]
+        ],
+        empty="",
+    )
+    print_table(
+        ("AT", "EVENT", "BY", "DETAIL"),
+        [(time_for_people(s["at"]), s["event"].replace("_", " "), s["by"], s["detail"]) for s in outage["history"]],
+        empty="nothing has been entered",
+    )
     return 0
+
+
+def _owed(outage: dict[str, Any]) -> str:
+    """What people have to do next about an open outage, until when, and by which article."""
+    if outage["state"] == "restored":
+        return "the feed is back; it is closed once that has been good for a while"
+    late = [to.replace("_", " ") for to, duty in outage["report"]["to"].items() if duty["met"] is None]
+    if late:
+        due = f"{time_for_people(outage['report']['due'])} ({outage['report']['basis']})"
+        return f"to be reported to the {' and the '.join(late)} by {due}"
+    attendance = outage["attendance"]
+    if attendance["met"] is None and attendance["due"] is not None:
+        return f"the repair unit is to be on site by {time_for_people(attendance['due'])} ({attendance['basis']})"
+    return "reported and attended; it ends once the feed is good again"
 
 
 def _report(arguments: argparse.Namespace) -> int:
     body = {"to": ADDRESSEES[arguments.to], "received_by": arguments.received_by, "at": arguments.at}
-    return _print_one(arguments, ask(arguments, "POST", f"/v1/outages/{arguments.outage}/report", body=body))
+    return _print_one(arguments, ask(arguments, "POST", below("/v1/outages/{}/report", arguments.outage), body=body))
 
 
 def _mark(arguments: argparse.Namespace) -> int:
-    body = {"by": arguments.by, "at": getattr(arguments, "at", None)}
-    return _print_one(arguments, ask(arguments, "POST", f"/v1/outages/{arguments.outage}/{arguments.act}", body=body))
+    body = {"by": person(arguments), "at": getattr(arguments, "at", None)}
+    path = below(f"/v1/outages/{{}}/{arguments.act}", arguments.outage)
+    return _print_one(arguments, ask(arguments, "POST", path, body=body))
 
 
 def _print_one(arguments: argparse.Namespace, outage: dict[str, Any]) -> int:

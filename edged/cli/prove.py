@@ -33,11 +33,11 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def _day(arguments: argparse.Namespace) -> int:
     out: Path = arguments.out
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        if any(out.iterdir()):
+        if out.exists() and any(out.iterdir()):
             raise CannotWrite(f"{out} is not empty", hint="name a new folder: bundles are not mixed")
         body = {"camera": arguments.camera, "date": arguments.date, "stream": arguments.stream}
         answer = ask(arguments, "POST", "/v1/proofs/day", body=body)
+        out.mkdir(parents=True, exist_ok=True)
         for name, text in answer["files"].items():
             (out / Path(name).name).write_text(text, encoding="utf-8")
     except OSError as error:

@@ -1,11 +1,12 @@
 """edged retention: what is kept, for how long, and by which article."""
 
 import argparse
+from typing import Any
 from urllib.parse import quote
 
 from edged.cli.client import add_daemon_options, ask
 from edged.cli.explained import explained
-from edged.cli.show import bytes_for_people, print_json, print_table
+from edged.cli.show import bytes_for_people, complain, for_people, print_json, print_table, time_for_people
 
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -69,15 +70,21 @@ def _list(arguments: argparse.Namespace) -> int:
                 c["camera"],
                 f"{c['floor_days']} d",
                 ", ".join(c["rules"]),
-                c["oldest"],
+                time_for_people(c["oldest"]),
                 c["segments"],
                 bytes_for_people(c["bytes"]),
             )
             for c in answer["cameras"]
         ],
+        empty="no camera is known",
     )
-    trusted = "trusted" if answer["clock"]["trusted"] else f"NOT trusted: {answer['clock']['why']}"
-    print(f"retention clock: {answer['clock']['at']}, {trusted}")
+    clock = answer["clock"]
+    trusted = "trusted" if clock["trusted"] else "NOT trusted"
+    print(f"retention clock: {time_for_people(clock['at'])}, {trusted}: {clock['why']}")
+    if answer["refused"] and answer["refused"] != clock["why"]:
+        print(f"! nothing is deleted: {answer['refused']}")
+    for volume, why in sorted(answer["volumes"].items()):
+        print(f"! volume {volume}: {why}")
     for warning in answer["warnings"]:
         print(f"! {warning}")
     return 0
@@ -103,7 +110,10 @@ def _segments(arguments: argparse.Namespace) -> int:
             )
             for s in answer["segments"]
         ],
+        empty="nothing is kept of that span: `edged retention explain --camera CAMERA --at TIME` says why",
     )
+    if not answer["complete"]:
+        print(f"only the first {len(answer['segments'])} are shown: ask for a shorter span with --from and --to")
     return 0
 
 
@@ -127,6 +137,7 @@ def _plan(arguments: argparse.Namespace) -> int:
             )
             for c in answer["cameras"]
         ],
+        empty="no camera is recorded",
     )
     print_table(
         ("VOLUME", "KBIT/S", "ROOM", "THE LAW NEEDS", "ENOUGH", "FULL"),
@@ -137,14 +148,26 @@ def _plan(arguments: argparse.Namespace) -> int:
                 bytes_for_people(v["room_bytes"]),
                 bytes_for_people(v["needed_bytes"]),
                 "yes" if v["enough"] else "NO",
-                v["full"],
+                time_for_people(v["full"]),
             )
             for v in answer["volumes"]
         ],
+        empty="no volume can be asked",
     )
+    for volume in answer["volumes"]:
+        if not volume["enough"]:
+            print(f"! {_short(volume)}")
     for volume in answer["unknown"]:
         print(f"! volume {volume}: its free space is not known, so nothing is planned on it")
     return 0 if enough else 1
+
+
+def _short(volume: dict[str, Any]) -> str:
+    lacks = bytes_for_people(volume["needed_bytes"] - volume["room_bytes"])
+    until = "it is not full within the next year, as what passes its floor makes room"
+    if volume["full"] is not None:
+        until = f"it will be full of footage that must stay in {for_people(volume['full_in_days'] * 86_400)}"
+    return f"volume {volume['volume']} lacks {lacks} of what the law needs; {until}"
 
 
 def _bits(text: str) -> str:
@@ -162,13 +185,18 @@ def _confirm(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(answer)
     elif answer["complete"]:
-        print(f"retention clock: {answer['at']}, {answer['why']}")
+        print(f"retention clock: {time_for_people(answer['at'])}, {answer['why']}")
     else:
-        print(f"the wall clock {answer['wall']} is confirmed by one; {answer['why']}")
+        print(f"the wall clock {time_for_people(answer['wall'])} is confirmed by one; {answer['why']}")
     return 0
 
 
 def _explain(arguments: argparse.Namespace) -> int:
+    if (arguments.segment is None) == (arguments.camera is None) or (arguments.camera is None) != (
+        arguments.at is None
+    ):
+        complain("name a SEGMENT, or --camera CAMERA with --at TIME")
+        return 2
     query = {"segment": arguments.segment, "camera": arguments.camera, "at": arguments.at}
     answer = ask(arguments, "GET", "/v1/retention/explain", query=query)
     if arguments.json:

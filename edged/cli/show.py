@@ -1,10 +1,13 @@
 """What people see: tables that line up in Chinese and Latin script alike, and times in words they use."""
 
 import json
+import re
 import sys
 import unicodedata
 from collections.abc import Sequence
 from typing import Any
+
+_FRACTION = re.compile(r"(?<=:[0-5][0-9])\.[0-9]+")
 
 
 def print_json(value: Any) -> None:
@@ -17,8 +20,11 @@ def complain(text: str) -> None:
     print(f"edged: {text}", file=sys.stderr)
 
 
-def print_table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Columns as wide as their widest cell; nothing at all but the heads where there are no rows."""
+def print_table(heads: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str) -> None:
+    """Columns as wide as their widest cell; the sentence `empty` where there are no rows."""
+    if not rows:
+        print(empty)
+        return
     cells = [[str(head) for head in heads], *([("-" if c is None or c == "" else str(c)) for c in row] for row in rows)]
     widths = [max(_width(row[column]) for row in cells) for column in range(len(heads))]
     for row in cells:
@@ -38,6 +44,11 @@ def for_people(seconds: float | None) -> str:
         if amount:
             parts.append(f"{amount}{unit}")
     return sign + (" ".join(parts[:2]) or "0s")
+
+
+def time_for_people(at: str | None) -> str:
+    """A time of the API to the second; as it is printed it can be typed where a command wants a time."""
+    return "-" if at is None else _FRACTION.sub("", at)
 
 
 def bytes_for_people(amount: int | None) -> str:

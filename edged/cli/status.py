@@ -6,6 +6,23 @@ from typing import Any
 from edged.cli.client import add_daemon_options, ask
 from edged.cli.show import bytes_for_people, print_json, print_table
 
+# The words of the health (edged.report.health.problems) for people.
+SENTENCES = {
+    "recorder_offline": "the recorder does not answer: see its log; what it still records is indexed afterwards",
+    "outage_open": "a feed is lost: `edged outages` shows the deadlines",
+    "outage_overdue": "{overdue} outages have passed a deadline: `edged outages`",
+    "archive_incomplete": "the index was lost or is old; nothing goes before every volume is read: `edged retention`",
+    "disk_full": "volume {stopped} is full of footage that must be kept; cameras are stopped: `edged retention plan`",
+    "volume_offline": "volume {offline} is not written to",
+    "disk_too_small": "a disk will be full of footage that must be kept: `edged retention plan` says when",
+    "footage_altered": "{altered} segments are not what was recorded: `edged archive scrub`",
+    "hold_reminder": "{holds} is to be decided about: release it, or extend it (`edged holds`)",
+    "index_full": "the disk of the index is full: nothing is indexed, held or deleted until there is room",
+    "ledger_behind": "the copy of the ledger on volume {copies} does not follow: `edged ledger`",
+    "ledger_rewritten": "the ledger contradicts a head that this box has signed: `edged ledger verify`",
+    "retention_clock_untrusted": "the retention clock is not trusted; nothing is deleted: `edged retention` says why",
+}
+
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     status = commands.add_parser(
@@ -37,12 +54,27 @@ def _status(arguments: argparse.Namespace) -> int:
             )
             for v in health["volumes"]
         ],
+        empty="no volume is configured",
     )
     for problem in health["problems"]:
-        print(f"! {problem.replace('_', ' ')}")
+        print(f"! {sentence(problem, health)}")
     for camera in health["cameras_not_recording"]:
         print(f"! {camera} is not being recorded")
     return 0 if health["ok"] else 1
+
+
+def sentence(problem: str, health: dict[str, Any]) -> str:
+    """What a word of the health means, and which command says more."""
+    volumes = health["volumes"]
+    names = {
+        "overdue": str(health["outages_overdue"]),
+        "stopped": ", ".join(v["volume"] for v in volumes if v["cameras_stopped"]),
+        "offline": ", ".join(v["volume"] for v in volumes if not v["online"]),
+        "altered": str(health["footage_altered"]),
+        "holds": ", ".join(health["hold_reminders"]),
+        "copies": ", ".join(health["ledger_behind"]),
+    }
+    return SENTENCES[problem].format(**names) if problem in SENTENCES else problem.replace("_", " ")
 
 
 def _state(volume: Any) -> str:

@@ -18,9 +18,14 @@ BELIEVED_BEHIND_US = HOUR
 _EPOCH = dt.datetime.fromtimestamp(0, dt.UTC)
 
 
+def local_time(at_us: int, tz: zoneinfo.ZoneInfo) -> dt.datetime:
+    """The instant `at_us` (microseconds UTC) in civil time, with its offset: what people are told."""
+    return (_EPOCH + dt.timedelta(microseconds=at_us)).astimezone(tz)
+
+
 def local_date(at_us: int, tz: zoneinfo.ZoneInfo) -> dt.date:
     """The civil day in `tz` that contains the instant `at_us` (microseconds UTC)."""
-    return (_EPOCH + dt.timedelta(microseconds=at_us)).astimezone(tz).date()
+    return local_time(at_us, tz).date()
 
 
 def keep_until_us(end_us: int, days: int, tz: zoneinfo.ZoneInfo) -> int:

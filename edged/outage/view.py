@@ -2,24 +2,23 @@
 
 The message carries moments as integer microseconds UTC (`_us`), as every message does, and neither names of people
 (personal information; a subscriber needs to know only that somebody acknowledged) nor the basis of a deadline, which
-may name a city (I9). The document is for people on the box: ISO 8601 in UTC with milliseconds and a ``Z``, durations
-in seconds, names and bases included.
+may name a city (I9). The document is for people on the box: ISO 8601 in civil time at the site with milliseconds and
+the offset, durations in seconds, names and bases included.
 """
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from edged.base.clock import SECOND
+from edged.law.counting import local_time
 from edged.outage.duties import Duty, Incident, Standing, Step
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PASSED = frozenset({Standing.OVERDUE, Standing.LATE, Standing.MISSED})
 
 
-def utc(at_us: int) -> str:
-    """`at_us` as ISO 8601, such as ``2026-09-21T14:13:20.000Z``; parts of a millisecond are cut off."""
-    at = _EPOCH + timedelta(microseconds=at_us)
-    return at.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+def civil(at_us: int, tz: ZoneInfo) -> str:
+    """`at_us` as ISO 8601, such as ``2026-09-21T22:13:20.000+08:00``; parts of a millisecond are cut off."""
+    return local_time(at_us, tz).isoformat(timespec="milliseconds")
 
 
 def overdue_words(incident: Incident) -> list[str]:
@@ -54,7 +53,7 @@ def message(incident: Incident, event: str, at_us: int) -> dict[str, Any]:
     }
 
 
-def document(incident: Incident, history: list[Step] | None = None) -> dict[str, Any]:
+def document(incident: Incident, tz: ZoneInfo, history: list[Step] | None = None) -> dict[str, Any]:
     """The outage as the API and the CLI show it, with its history where given.
 
     ``report`` is met when both addressees have acknowledged; each stands under ``to``. ``standing`` says how a duty
@@ -69,37 +68,37 @@ def document(incident: Incident, history: list[Step] | None = None) -> dict[str,
         "stream": outage.stream.value,
         "state": outage.state.value,
         "cause": outage.cause.value,
-        "t0": utc(outage.t0_us),
-        "opened": utc(outage.opened_us),
+        "t0": civil(outage.t0_us, tz),
+        "opened": civil(outage.opened_us, tz),
         "detected_after_s": round((outage.opened_us - outage.t0_us) / SECOND, 3),
         "report": {
-            **_duty(_last(incident.reports), ended_us),
-            "met": _utc_or_none(_both_done_us(incident)),
-            "to": {duty.name.value.removeprefix("report_"): _duty(duty, ended_us) for duty in incident.reports},
+            **_duty(_last(incident.reports), ended_us, tz),
+            "met": _civil_or_none(_both_done_us(incident), tz),
+            "to": {duty.name.value.removeprefix("report_"): _duty(duty, ended_us, tz) for duty in incident.reports},
         },
-        "attendance": _duty(incident.attendance, ended_us),
+        "attendance": _duty(incident.attendance, ended_us, tz),
         "overdue": overdue_words(incident),
         "flaps": outage.flaps,
-        "good_since": _utc_or_none(outage.good_since_us),
-        "restored": _utc_or_none(outage.restored_us),
+        "good_since": _civil_or_none(outage.good_since_us, tz),
+        "restored": _civil_or_none(outage.restored_us, tz),
         "restored_by": outage.restored_by,
-        "closed": _utc_or_none(outage.closed_us),
+        "closed": _civil_or_none(outage.closed_us, tz),
     }
     if history is not None:
         told["history"] = [
-            {"at": utc(step.at_us), "event": step.event, "by": step.by, "detail": step.detail} for step in history
+            {"at": civil(step.at_us, tz), "event": step.event, "by": step.by, "detail": step.detail} for step in history
         ]
     return told
 
 
-def _duty(duty: Duty, ended_us: int | None) -> dict[str, Any]:
+def _duty(duty: Duty, ended_us: int | None, tz: ZoneInfo) -> dict[str, Any]:
     left_us = duty.remaining_us
     if ended_us is not None and duty.due_us is not None and duty.done_us is None:
         left_us = duty.due_us - ended_us
     return {
-        "due": _utc_or_none(duty.due_us),
+        "due": _civil_or_none(duty.due_us, tz),
         "basis": duty.basis,
-        "met": _utc_or_none(duty.done_us),
+        "met": _civil_or_none(duty.done_us, tz),
         "by": duty.done_by,
         "standing": duty.standing.value,
         "overdue": duty.standing in _PASSED,
@@ -126,5 +125,5 @@ def _both_done_us(incident: Incident) -> int | None:
     return max(done) if len(done) == len(incident.reports) else None
 
 
-def _utc_or_none(at_us: int | None) -> str | None:
-    return None if at_us is None else utc(at_us)
+def _civil_or_none(at_us: int | None, tz: ZoneInfo) -> str | None:
+    return None if at_us is None else civil(at_us, tz)

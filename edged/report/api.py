@@ -17,7 +17,17 @@ from edged.base.errors import Fatal
 from edged.base.files import replace_file
 from edged.base.worker import Worker
 from edged.discover.found import Found
-from edged.report import api_cameras, api_explain, api_law, api_ledger, api_outages, api_plan, api_retention, api_scrub
+from edged.report import (
+    api_cameras,
+    api_explain,
+    api_holds,
+    api_law,
+    api_ledger,
+    api_outages,
+    api_plan,
+    api_retention,
+    api_scrub,
+)
 from edged.report.metrics import CONTENT_TYPE, Metrics
 from edged.report.requests import answer_refusals
 from edged.report.rooms import Rooms
@@ -62,6 +72,7 @@ class Api:
         rooms = self._rooms
         api_cameras.add_routes(app, rooms, self._look_around)
         api_outages.add_routes(app, rooms)
+        api_holds.add_routes(app, rooms)
         api_retention.add_routes(app, rooms)
         api_ledger.add_routes(app, rooms)
         api_explain.add_routes(app, rooms)

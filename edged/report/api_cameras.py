@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from aiohttp import web
 
@@ -47,7 +48,8 @@ class _Cameras:
     async def listing(self, _: web.Request) -> web.Response:
         snapshot = self._rooms.snapshot()
         known = {camera.camera: camera for camera in snapshot.cameras}
-        told = [_camera(camera, known.get(camera.id), snapshot.at_us) for camera in self._rooms.roster.cameras]
+        tz = self._rooms.law.tz
+        told = [_camera(camera, known.get(camera.id), snapshot.at_us, tz) for camera in self._rooms.roster.cameras]
         return web.json_response({"cameras": told})
 
     async def change(self, request: web.Request) -> web.Response:
@@ -57,7 +59,7 @@ class _Cameras:
         return web.json_response({"camera": camera.id, "roster": camera.state.value})
 
     async def coverage(self, request: web.Request) -> web.Response:
-        name, now = request.match_info["camera"], self._rooms.clock.wall_us()
+        name, now, tz = request.match_info["camera"], self._rooms.clock.wall_us(), self._rooms.law.tz
         start = parse_time(request.query["from"], "from") if "from" in request.query else 0
         end = min(now, parse_time(request.query["to"], "to")) if "to" in request.query else now
         if end <= start:
@@ -70,15 +72,15 @@ class _Cameras:
         return web.json_response(
             {
                 "camera": name,
-                "from": print_time(found.window.start_us),
-                "to": print_time(found.window.end_us),
+                "from": print_time(found.window.start_us, tz),
+                "to": print_time(found.window.end_us, tz),
                 "window_s": seconds(found.window.length_us),
                 "recorded_s": seconds(recorded),
                 "recorded_ratio": recorded / found.window.length_us if found.window.length_us else 0.0,
                 "gaps": [
                     {
-                        "from": print_time(gap.span.start_us),
-                        "to": print_time(gap.span.end_us),
+                        "from": print_time(gap.span.start_us, tz),
+                        "to": print_time(gap.span.end_us, tz),
                         "seconds": seconds(gap.span.length_us),
                         "cause": gap.cause.value,
                     }
@@ -120,13 +122,13 @@ class _Cameras:
         return None
 
 
-def _camera(camera: Camera, health: CameraHealth | None, now_us: int) -> dict[str, Any]:
+def _camera(camera: Camera, health: CameraHealth | None, now_us: int, tz: ZoneInfo) -> dict[str, Any]:
     told: dict[str, Any] = {
         "camera": camera.id,
         "name": camera.name,
         "roster": camera.state.value,
         "place": camera.situation.place,
-        "adopted": print_time(camera.adopted_us),
+        "adopted": print_time(camera.adopted_us, tz),
         "state": "unknown",
         "cause": None,
         "floor_days": None,

@@ -1,6 +1,5 @@
 """API: why a segment, or what a camera recorded at one time, is still here or gone; with the articles' own words."""
 
-import datetime as dt
 import sqlite3
 from collections.abc import Mapping
 from typing import Any
@@ -9,9 +8,8 @@ from zoneinfo import ZoneInfo
 from aiohttp import web
 
 from edged.archive.segments import parse_id
-from edged.base.clock import SECOND
 from edged.model import StreamKind
-from edged.report.requests import BadRequest, parse_time
+from edged.report.requests import BadRequest, parse_time, print_time
 from edged.report.rooms import Rooms
 from edged.retain.doom import Grounds
 from edged.retain.explain import Explanation, HoldNamed, explain_at, explain_segment
@@ -19,7 +17,7 @@ from edged.retain.timekeeping import read_state
 
 
 def add_routes(app: web.Application, rooms: Rooms) -> None:
-    """GET explanations. Times are civil time at the site, with its offset: midnights are what retention counts."""
+    """GET explanations."""
 
     async def explain(request: web.Request) -> web.Response:
         query = request.query
@@ -66,9 +64,9 @@ def _explanation(one: Explanation, tz: ZoneInfo, proven: frozenset[str], fenced:
         "rules": list(one.rules),
         "articles": [{"rule": each.rule, "name": each.name, "text_zh": each.text_zh} for each in one.articles],
         "holds": [_hold(hold, tz) for hold in one.holds],
-        "keep_until": None if one.keep_until_us is None else _local(one.keep_until_us, tz),
-        "erase_due": None if one.erase_due_us is None else _local(one.erase_due_us, tz),
-        "deleted": None if one.deleted_us is None else _local(one.deleted_us, tz),
+        "keep_until": _local(one.keep_until_us, tz),
+        "erase_due": _local(one.erase_due_us, tz),
+        "deleted": _local(one.deleted_us, tz),
         "ledger": one.ledger,
         "late": None if one.late is None else {"at": _local(one.late.arrived_us, tz), "ledger": one.late.ledger},
         "volume": one.volume,
@@ -88,6 +86,5 @@ def _hold(hold: HoldNamed, tz: ZoneInfo) -> dict[str, Any]:
     }
 
 
-def _local(at_us: int, tz: ZoneInfo) -> str:
-    """ISO 8601 in civil time with its offset, to the second."""
-    return dt.datetime.fromtimestamp(at_us // SECOND, tz).isoformat()
+def _local(at_us: int | None, tz: ZoneInfo) -> str | None:
+    return print_time(at_us, tz, "seconds")

@@ -1,12 +1,10 @@
 """API: the ledger's head, checks, and proofs. Everything it answers can be verified without believing this daemon."""
 
-import datetime as dt
-
 from aiohttp import web
 
 from edged.archive.segments import parse_id
 from edged.model import StreamKind
-from edged.report.requests import BadRequest, read_body
+from edged.report.requests import BadRequest, parse_day, read_body
 from edged.report.rooms import Rooms
 
 
@@ -52,10 +50,7 @@ class _Ledger:
 
     async def day(self, request: web.Request) -> web.Response:
         body = await read_body(request, texts=("camera", "date"), optional=("stream",))
-        try:
-            date = dt.date.fromisoformat(body["date"])
-        except ValueError:
-            raise BadRequest(f"date: {body['date']!r} is not a day", hint="write it like 2026-11-01") from None
+        date = parse_day(body["date"], "date")
         try:
             stream = StreamKind(body.get("stream", StreamKind.MAIN))
         except ValueError:

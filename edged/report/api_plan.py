@@ -50,7 +50,7 @@ def add_routes(app: web.Application, rooms: Rooms) -> None:
                         "room_bytes": each.room_bytes,
                         "needed_bytes": each.needed_bytes,
                         "enough": each.enough,
-                        "full": print_time(each.full_us),
+                        "full": print_time(each.full_us, rooms.law.tz),
                         "full_in_days": None if each.full_us is None else round((each.full_us - now) / DAY, 2),
                     }
                     for each in planned.volumes

@@ -1,7 +1,5 @@
 """API: how far everything has been read again, what was found, and reading something at once."""
 
-import datetime as dt
-
 from aiohttp import web
 
 from edged.archive.fixity import findings, progress
@@ -9,7 +7,7 @@ from edged.archive.roster import get
 from edged.archive.segments import find_segment, parse_id, segments_in
 from edged.model import StreamKind
 from edged.prove.bundle import day_span
-from edged.report.requests import BadRequest, print_time, read_body
+from edged.report.requests import BadRequest, parse_day, print_time, read_body
 from edged.report.rooms import Rooms
 
 _MOST = 100_000
@@ -27,7 +25,7 @@ def add_routes(app: web.Application, rooms: Rooms) -> None:
                     {
                         "volume": each.volume,
                         "rounds": each.rounds,
-                        "ended": print_time(each.ended_us),
+                        "ended": print_time(each.ended_us, rooms.law.tz),
                         "segments": each.segments,
                         "bytes": each.bytes,
                     }
@@ -38,7 +36,7 @@ def add_routes(app: web.Application, rooms: Rooms) -> None:
                     {
                         "segment": each.segment,
                         "volume": each.volume,
-                        "found": print_time(each.found_us),
+                        "found": print_time(each.found_us, rooms.law.tz),
                         "what": each.what.value,
                     }
                     for each in found
@@ -53,10 +51,7 @@ def add_routes(app: web.Application, rooms: Rooms) -> None:
             rows = [] if row is None else [row]
         elif "camera" in body and "date" in body:
             await rooms.database.read(get, str(body["camera"]))
-            try:
-                span = day_span(dt.date.fromisoformat(str(body["date"])), rooms.law.tz)
-            except ValueError:
-                raise BadRequest("date: not a day", hint="write it like 2026-11-01") from None
+            span = day_span(parse_day(str(body["date"]), "date"), rooms.law.tz)
             rows = [
                 row
                 for stream in StreamKind

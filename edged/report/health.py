@@ -96,6 +96,7 @@ class Snapshot:
     retention_deleted_segments: int = 0  # since this controller started
     retention_deleted_bytes: int = 0
     hold_active: int = 0
+    hold_reminders: tuple[str, ...] = ()  # holds in force whose reminder has come: to be released, or extended
     footage_altered: int = 0  # segments that were read again and are not what was recorded
     event_loop_lag_us: int = 0
     mqtt_connected: bool = False
@@ -113,6 +114,7 @@ def problems(snapshot: Snapshot) -> list[str]:
         "volume_offline": any(not volume.online for volume in snapshot.volumes),
         "disk_too_small": any(forecast.alarm for forecast in snapshot.forecasts),
         "footage_altered": snapshot.footage_altered > 0,
+        "hold_reminder": bool(snapshot.hold_reminders),
         "index_full": snapshot.index_full,
         "ledger_behind": bool(snapshot.ledger.behind),
         "ledger_rewritten": snapshot.ledger.rewritten,
@@ -150,6 +152,7 @@ def health_document(snapshot: Snapshot) -> dict[str, object]:
         "archive_incomplete": snapshot.archive_incomplete,
         "retention_clock_trusted": snapshot.retention_clock_trusted,
         "hold_active": snapshot.hold_active,
+        "hold_reminders": list(snapshot.hold_reminders),
         "footage_altered": snapshot.footage_altered,
         "event_loop_lag_us": snapshot.event_loop_lag_us,
         "mqtt_connected": snapshot.mqtt_connected,

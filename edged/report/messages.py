@@ -150,6 +150,7 @@ FORMS: Mapping[str, Forms] = {
         "archive_incomplete": _flag,
         "retention_clock_trusted": _flag,
         "hold_active": _whole,
+        "hold_reminders": _each(_opaque),
         "footage_altered": _whole,
         "event_loop_lag_us": _whole,
         "mqtt_connected": _flag,

@@ -95,6 +95,8 @@ def _box(snapshot: Snapshot) -> Iterator[Metric]:
     altered = "Segments that were read again and are not what was recorded."
     yield _gauge("footage_altered", altered, snapshot.footage_altered)
     yield _gauge("hold_active", "Evidence holds not yet released.", snapshot.hold_active)
+    reminders = "Evidence holds in force whose reminder has come: to be released, or extended."
+    yield _gauge("hold_reminders", reminders, len(snapshot.hold_reminders))
 
 
 def _cameras(snapshot: Snapshot) -> Iterator[Metric]:

@@ -1,20 +1,24 @@
 """Requests over the API: what they may carry, and how a refusal is answered. Pure but for reading the body."""
 
+import contextlib
 import datetime as dt
 import json
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from aiohttp import web
 
-from edged.archive.layout import utc
 from edged.base.clock import SECOND
 from edged.base.errors import EdgedError, Refused
+from edged.law.counting import local_time
 
 log = logging.getLogger(__name__)
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_YEARS = range(1970, 9999)  # a day to spare on either side, for the offset of any zone
+_LAST_US = (dt.datetime(9999, 1, 1, tzinfo=dt.UTC) - _EPOCH) // dt.timedelta(microseconds=1)
 _BODY_LIMIT = 64 * 1024
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -33,12 +37,26 @@ def parse_time(text: str, name: str) -> int:
         raise BadRequest(f"{name}: {text!r} is not a time", hint="write it like 2026-11-01T08:00:00+08:00") from None
     if at.tzinfo is None:
         raise BadRequest(f"{name}: {text!r} has no offset", hint="end it with Z or an offset such as +08:00")
+    if at.year not in _YEARS:
+        raise BadRequest(f"{name}: {text!r} is out of reach", hint="leave it out where there is no such end")
     return (at - _EPOCH) // dt.timedelta(microseconds=1)
 
 
-def print_time(at_us: int | None) -> str | None:
-    """ISO 8601 in UTC with milliseconds and a Z."""
-    return None if at_us is None else utc(at_us).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def parse_day(text: str, name: str) -> dt.date:
+    """A civil day. Raises BadRequest."""
+    with contextlib.suppress(ValueError):
+        day = dt.date.fromisoformat(text)
+        if day.year in _YEARS:
+            return day
+    raise BadRequest(f"{name}: {text!r} is not a day", hint="write it like 2026-11-01")
+
+
+def print_time(at_us: int | None, tz: ZoneInfo, timespec: str = "milliseconds") -> str | None:
+    """ISO 8601 in civil time at the site, with its offset: midnights are what retention counts.
+
+    What no calendar shows, as a file on a volume may have it, is told as the last that one does.
+    """
+    return None if at_us is None else local_time(min(at_us, _LAST_US), tz).isoformat(timespec=timespec)
 
 
 def seconds(us: int) -> float:

@@ -1,6 +1,6 @@
 """What the API needs of the house that it answers for."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from edged.archive.database import Database
@@ -28,6 +28,16 @@ class Roster(Protocol):
     async def remove(self, camera: str, by: str) -> Camera: ...
 
 
+class Deletions(Protocol):
+    """What the sweep's last pass said: how the retention clock stands, why nothing was deleted at all, and by volume
+    why nothing was deleted there or why it stays below its reserve all the same."""
+
+    trusted: bool
+    why: str
+    refused: str
+    volumes: Mapping[str, str]
+
+
 class Rooms(Protocol):
     """What the API needs of the house."""
 
@@ -38,6 +48,10 @@ class Rooms(Protocol):
     law: SiteLaw
     holds: Holds
     evidence: Evidence
+
+    @property
+    def deletions(self) -> Deletions: ...
+
     desk: OutageDesk
     proofs: ProofDesk
     scrub: Scrub

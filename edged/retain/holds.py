@@ -52,6 +52,7 @@ class HoldRequest:
     """What somebody asks to be held: footage of `cameras` in [start_us, end_us), or from start_us on.
 
     `case` and `document` are the references on the letter, `authority` who issued it, `placed_by` the person here.
+    From `remind_us` on people are reminded to release or to extend it; until they do it stays in force.
     """
 
     cameras: tuple[str, ...]
@@ -61,11 +62,12 @@ class HoldRequest:
     authority: str
     document: str
     placed_by: str
+    remind_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
-    """A hold as it stands. In force until `released_us` is set."""
+    """A hold as it stands. In force until `released_us` is set, whatever `remind_us` says."""
 
     id: str
     cameras: tuple[str, ...]
@@ -80,14 +82,21 @@ class Hold:
     release1_us: int | None
     release2_by: str | None
     released_us: int | None
+    remind_us: int | None
+
+    def reminds(self, now_us: int) -> bool:
+        """Whether somebody should decide about it: its reminder has come and it is in force."""
+        return self.released_us is None and self.remind_us is not None and now_us >= self.remind_us
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldExtension:
-    """What a hold is to cover besides. None leaves an end as it is; `open_end` takes its end away."""
+    """What a hold is to cover besides, and when it is reminded of. None leaves a time as it is; `open_end` takes its
+    end away."""
 
     start_us: int | None = None
     end_us: int | None = None
+    remind_us: int | None = None
     open_end: bool = False
     cameras: tuple[str, ...] = ()
     document: str
@@ -157,8 +166,8 @@ def place_hold(
     no: int = connection.execute("SELECT coalesce(max(no), 0) + 1 FROM hold").fetchone()[0]
     hold = f"hold-{no}"
     connection.execute(
-        "INSERT INTO hold (no, id, case_ref, authority, document, start_us, end_us, placed_by, placed_us)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO hold (no, id, case_ref, authority, document, start_us, end_us, placed_by, placed_us, remind_us)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             no,
             hold,
@@ -169,6 +178,7 @@ def place_hold(
             request.end_us,
             texts["placed_by"],
             now_us,
+            request.remind_us,
         ),
     )
     connection.executemany(
@@ -180,6 +190,7 @@ def place_hold(
         "start_us": request.start_us,
         "end_us": request.end_us,
         **texts,
+        **_reminder(request.remind_us),
     }
     append(connection, now_us, LedgerKind.HOLD_PLACED, body)
     for key in spare:
@@ -207,7 +218,10 @@ def extend_hold(
             "INSERT INTO hold_camera (hold, camera) SELECT no, ? FROM hold WHERE id = ?",
             (_camera_no(connection, camera), hold),
         )
-    connection.execute("UPDATE hold SET start_us = ?, end_us = ? WHERE id = ?", (span.start_us, span.end_us, hold))
+    connection.execute(
+        "UPDATE hold SET start_us = ?, end_us = ?, remind_us = coalesce(?, remind_us) WHERE id = ?",
+        (span.start_us, span.end_us, extension.remind_us, hold),
+    )
     body = {
         "hold": hold,
         "cameras": list(cameras),
@@ -215,6 +229,7 @@ def extend_hold(
         "end_us": span.end_us,
         "document": document,
         "by": by,
+        **_reminder(extension.remind_us),
     }
     append(connection, now_us, LedgerKind.HOLD_EXTENDED, body)
     for key in spare:
@@ -235,8 +250,11 @@ def _extended(connection: sqlite3.Connection, hold: str, extension: HoldExtensio
     if start_us > before.start_us or ends_sooner:
         raise BadHold(f"{hold} would cover less", hint="a hold only grows: give an earlier start, a later end, or both")
     cameras = tuple(sorted({*before.cameras, *extension.cameras}))
-    if (start_us, end_us, cameras) == (before.start_us, before.end_us, before.cameras):
-        raise BadHold(f"{hold} covers that already", hint="name an earlier start, a later end, or more cameras")
+    later = extension.remind_us not in (None, before.remind_us)
+    if not later and (start_us, end_us, cameras) == (before.start_us, before.end_us, before.cameras):
+        raise BadHold(
+            f"{hold} covers that already", hint="name an earlier start, a later end, more cameras, or another reminder"
+        )
     return HeldSpan(hold, start_us, end_us), cameras
 
 
@@ -302,6 +320,10 @@ def _camera_no(connection: sqlite3.Connection, camera: str) -> int:
         raise BadHold(f"there is no camera {camera}", hint="give the camera ids that edged cameras shows")
     number: int = row["no"]
     return number
+
+
+def _reminder(remind_us: int | None) -> dict[str, int]:
+    return {} if remind_us is None else {"remind_us": remind_us}
 
 
 def _written(value: str, field: str) -> str:

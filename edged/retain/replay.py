@@ -26,12 +26,13 @@ AT_ONCE = 500  # entries in one transaction
 
 _LESS = frozenset({LedgerKind.HOLD_RELEASE_FIRST, LedgerKind.HOLD_RELEASED, LedgerKind.CAMERA_REMOVED})
 _ENTER_HOLD = (
-    "INSERT INTO hold (no, id, case_ref, authority, document, start_us, end_us, placed_by, placed_us)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+    "INSERT INTO hold (no, id, case_ref, authority, document, start_us, end_us, placed_by, placed_us, remind_us)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 )
 _EXTEND_HOLD = (
     "UPDATE hold SET start_us = min(start_us, ?1),"
-    " end_us = CASE WHEN end_us IS NULL OR ?2 IS NULL THEN NULL ELSE max(end_us, ?2) END WHERE id = ?3"
+    " end_us = CASE WHEN end_us IS NULL OR ?2 IS NULL THEN NULL ELSE max(end_us, ?2) END,"
+    " remind_us = coalesce(?3, remind_us) WHERE id = ?4"
 )
 
 
@@ -126,7 +127,7 @@ def _place(connection: sqlite3.Connection, body: dict[str, Any], at_us: int) -> 
     if hold != f"hold-{number}" or not body["cameras"] or not all(map(is_camera_id, body["cameras"])):
         raise ValueError(f"{hold} is not a hold")
     values = (number, hold, body["case"], body["authority"], body["document"], body["start_us"], body["end_us"])
-    connection.execute(_ENTER_HOLD, (*values, body["placed_by"], at_us))
+    connection.execute(_ENTER_HOLD, (*values, body["placed_by"], at_us, body.get("remind_us")))
     _cover(connection, hold, body["cameras"], at_us)
 
 
@@ -134,7 +135,7 @@ def _extend(connection: sqlite3.Connection, body: dict[str, Any], at_us: int) ->
     if not all(map(is_camera_id, body["cameras"])):
         raise ValueError("what it names is no camera")
     _cover(connection, body["hold"], body["cameras"], at_us)
-    connection.execute(_EXTEND_HOLD, (body["start_us"], body["end_us"], body["hold"]))
+    connection.execute(_EXTEND_HOLD, (body["start_us"], body["end_us"], body.get("remind_us"), body["hold"]))
 
 
 def _cover(connection: sqlite3.Connection, hold: str, cameras: list[str], at_us: int) -> None:

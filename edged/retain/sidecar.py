@@ -43,6 +43,7 @@ class Sidecar(NamedTuple):
     document: str
     placed_by: str
     placed_us: int
+    remind_us: int | None
 
     @property
     def no(self) -> int:
@@ -95,8 +96,8 @@ def restore_holds(connection: sqlite3.Connection, volumes: Iterable[Volume], now
 
 def _understood(told: dict[str, Any], name: str) -> Sidecar:
     """Raises ValueError, KeyError or TypeError: nothing that the index would refuse, or that leads out of a volume."""
-    cameras, end_us = told["cameras"], told["end_us"]
-    times = [told["start_us"], told["placed_us"], *([] if end_us is None else [end_us])]
+    cameras, end_us, remind_us = told["cameras"], told["end_us"], told.get("remind_us")
+    times = [told["start_us"], told["placed_us"], *(at for at in (end_us, remind_us) if at is not None)]
     good = (
         told["v"] == 1
         and told["hold"] == name
@@ -110,14 +111,14 @@ def _understood(told: dict[str, Any], name: str) -> Sidecar:
     )
     if not good:
         raise ValueError(name)
-    fields = {field: told[field] for field in Sidecar._fields[2:]}
-    return Sidecar(id=name, cameras=tuple(sorted(set(cameras))), **fields)
+    fields = {field: told[field] for field in Sidecar._fields[2:-1]}
+    return Sidecar(id=name, cameras=tuple(sorted(set(cameras))), remind_us=remind_us, **fields)
 
 
 def _enter(connection: sqlite3.Connection, told: Sidecar, now_us: int) -> None:
     connection.execute(
-        "INSERT INTO hold (no, id, case_ref, authority, document, start_us, end_us, placed_by, placed_us)"
-        " VALUES (:no, :id, :case, :authority, :document, :start_us, :end_us, :placed_by, :placed_us)",
+        "INSERT INTO hold (no, id, case_ref, authority, document, start_us, end_us, placed_by, placed_us, remind_us)"
+        " VALUES (:no, :id, :case, :authority, :document, :start_us, :end_us, :placed_by, :placed_us, :remind_us)",
         {"no": told.no, **told._asdict()},
     )
     _add_cameras(connection, told.no, told.cameras, now_us)

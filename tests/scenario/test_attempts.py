@@ -113,7 +113,7 @@ async def test_i1_i2_i3_plain_sql_on_the_file_is_refused(tmp_path: Path, stateme
         "INSERT OR REPLACE INTO segment SELECT camera, stream, start_us, run, seq, end_us, end_us + 86400000000 * 31,"
         " floor, volume, 1, 1, 1, 0, codec, 1, 1, 0, 1, zeroblob(32) FROM segment",
         "REPLACE INTO hold SELECT no, id, case_ref, authority, document, 9000000000000000, NULL, placed_by, placed_us,"
-        " NULL, NULL, NULL, NULL FROM hold",
+        " NULL, NULL, NULL, NULL, NULL FROM hold",
     ],
 )
 async def test_i1_i2_replace_on_a_foreign_connection_changes_nothing(tmp_path: Path, statement: str) -> None:

@@ -52,7 +52,7 @@ COMMANDS = {
     "outages restored": Command("--by outage", reads="enters that a feed is back"),
     "holds list": Command("--all", reads=ASKS),
     "holds place": Command(
-        "--authority --by --case --document --from --to cameras",
+        "--authority --by --case --document --from --remind-on --to cameras",
         # A second, narrower hold under the same document takes nothing from the first.
         [
             (
@@ -62,10 +62,12 @@ COMMANDS = {
         ],
     ),
     "holds extend": Command(
-        "--by --camera --document --from --open --to hold",
+        "--by --camera --document --from --open --remind-on --to hold",
         [
             ("HOLD", "--to", "2026-11-01T00:00:00+08:00", "--document", "42", *BY),
             ("HOLD", "--from", "2030-01-01T00:00:00+08:00", "--document", "42", *BY),
+            # A reminder that is long past asks people; it ends nothing.
+            ("HOLD", "--remind-on", "2020-01-01", "--document", "42", *BY),
             ("HOLD", "--from", "2030-01-01T00:00:00+08:00", "--camera", "cam-b", "--document", "42", *BY),
         ],
     ),

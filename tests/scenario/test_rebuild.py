@@ -158,12 +158,11 @@ async def lived_in(box: Box, past: Past) -> None:
     for person in ("person-b", "person-c"):  # nobody else vouches for forty days that nobody saw
         box.edged("retention", "clock", "confirm", "--by", person)
     first = iso(past.yesterday[0].start_us)
-    body = ["--case", "1", "--authority", "police", "--document", "7", "--by", "person-a"]
+    body = ["--case", "1", "--authority", "police", "--document", "7", "--by", "person-a", "--remind-on", "2099-11-01"]
     for _ in range(3):
         box.edged("holds", "place", "cam-1", "--from", first, "--to", iso(past.yesterday[9].end_us), *body)
-    box.edged(
-        "holds", "extend", "hold-1", "--to", iso(past.yesterday[20].end_us), "--document", "8", "--by", "person-a"
-    )
+    wider = ("--to", iso(past.yesterday[20].end_us), "--document", "8", "--by", "person-a")
+    box.edged("holds", "extend", "hold-1", *wider, "--remind-on", "2099-12-01")
     box.edged("holds", "release", "hold-2", "--by", "person-b")
     for person in ("person-b", "person-c"):
         box.edged("holds", "release", "hold-3", "--by", person)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -12,6 +13,8 @@ from edged.outage import view
 from edged.outage.entries import AlreadyEntered, BadEntry, NotGoodYet, UnknownOutage
 from edged.report.messages import clean, topic_allowed
 from tests.outage_site import Site
+
+SITE = ZoneInfo("Asia/Shanghai")
 
 
 @pytest.fixture
@@ -101,9 +104,10 @@ async def test_i9_messages_say_only_what_may_be_said(site: Site) -> None:
 async def test_the_document_is_json_and_tells_everything(site: Site) -> None:
     outage = (await site.lose_one()).outage
     await site.desk.report(outage.id, "repair_unit", "person one")
-    told = view.document(*await site.desk.show(outage.id))
+    incident, history = await site.desk.show(outage.id)
+    told = view.document(incident, SITE, history)
     assert json.loads(json.dumps(told)) == told
-    assert told["report"]["due"] == view.utc(outage.report_due_us)
+    assert told["report"]["due"] == view.civil(outage.report_due_us, SITE)
     assert told["report"]["met"] is None
     assert (told["report"]["basis"], told["attendance"]["basis"]) == ("article of a test", "contract of a test")
     assert told["report"]["to"]["repair_unit"]["by"] == "person one"
@@ -111,4 +115,4 @@ async def test_the_document_is_json_and_tells_everything(site: Site) -> None:
     assert told["attendance"]["seconds_left"] == 7200
     assert told["detected_after_s"] == pytest.approx(8.5, abs=0.6)
     assert [step["event"] for step in told["history"]] == ["opened", "report_received"]
-    assert view.utc(1_790_000_000_123_456) == "2026-09-21T14:13:20.123Z"
+    assert view.civil(1_790_000_000_123_456, SITE) == "2026-09-21T22:13:20.123+08:00"
