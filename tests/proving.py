@@ -2,7 +2,8 @@
 
 import datetime as dt
 import json
-from collections.abc import AsyncIterator
+import sqlite3
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,11 @@ from edged.archive.indexing import index_facts
 from edged.archive.segments import SegmentKey
 from edged.base.clock import HOUR, MINUTE, SECOND
 from edged.model import Cause, Fact, StreamDown, StreamKind, StreamUp
+from edged.prove.bundle import Day, gather_day, write_bundle
 from edged.prove.desk import ProofDesk
 from edged.prove.hours import Hours
 from edged.prove.key import open_key
+from edged.prove.proofs import entry_line
 from edged.prove.verify_retention import Report, verify_bundle
 from tests.retaining import START_US, House, house
 
@@ -72,10 +75,18 @@ class Box:
 
     async def bundle(self, folder: Path, date: dt.date = DATE) -> Path:
         """The proof of a day in a folder."""
-        folder.mkdir(parents=True)
-        for name, text in (await self.proofs.prove_day(CAMERA, StreamKind.MAIN, date)).items():
-            (folder / name).write_text(text, encoding="utf-8")
-        return folder
+        return _write(folder, await self.proofs.prove_day(CAMERA, StreamKind.MAIN, date))
+
+    async def lying_bundle(self, folder: Path, lie: Callable[[Day, list[dict[str, Any]]], Day]) -> Path:
+        """What a recorder would give out that has the key and lies: `lie` is told the day and its entries' bodies."""
+
+        def make(connection: sqlite3.Connection) -> dict[str, str]:
+            zone, now_us = self.house.law.tz, self.house.clock.wall_us()
+            day = gather_day(connection, CAMERA, StreamKind.MAIN, DATE, zone, {})
+            bodies = [json.loads(entry_line(connection, seq)) for seq in sorted(day.entries)]
+            return write_bundle(connection, lie(day, bodies), self.proofs.key, "", now_us)
+
+        return _write(folder, await self.house.database.write(make))
 
     async def told(self, kind: str) -> list[dict[str, Any]]:
         """The bodies of all ledger entries of one kind."""
@@ -85,7 +96,7 @@ class Box:
     def check(self, folder: Path, *, files: bool = True) -> Report:
         """What an inspector finds who has the key, the bundle and, perhaps, the disk."""
         volumes = [each.volume.path for each in self.house.volumes]
-        return verify_bundle(folder, volumes if files else [], self.proofs.key.pem.encode())
+        return verify_bundle(folder, volumes if files else [], [self.proofs.key.pem.encode()])
 
 
 @asynccontextmanager
@@ -108,6 +119,13 @@ async def box(path: Path, *, adopt: bool = True, **options: Any) -> AsyncIterato
             yield Box(built, proofs, hours, unread)
         finally:
             proofs.close()
+
+
+def _write(folder: Path, files: dict[str, str]) -> Path:
+    folder.mkdir(parents=True)
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder
 
 
 def edit(path: Path, old: str, new: str) -> None:

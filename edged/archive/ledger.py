@@ -53,6 +53,7 @@ class LedgerKind(StrEnum):
     LEDGER_RESTORED = "ledger_restored"
     ARCHIVE_REBUILT = "archive_rebuilt"
     GUARDS_PUT_BACK = "guards_put_back"
+    KEY_CHANGED = "key_changed"
     MIRROR_REPLACED = "mirror_replaced"
     PROOF_MADE = "proof_made"
 
@@ -117,6 +118,7 @@ def camera_topic(camera: str) -> str:
 
 
 CLOCK_TOPIC = "clock"
+KEY_TOPIC = "key"  # of every change of the key that signs the heads
 
 
 def floor_topic(camera: str) -> str:
@@ -157,6 +159,8 @@ def _topic(kind: str, body: dict[str, Any]) -> str | None:
             return floor_topic(camera)
         case LedgerKind.CLOCK_EVENT, {"retention_us": int()}:
             return CLOCK_TOPIC
+        case LedgerKind.KEY_CHANGED, _:
+            return KEY_TOPIC
     return None
 
 

@@ -73,6 +73,7 @@ def _head(arguments: argparse.Namespace) -> int:
         return 0
     print(answer["checkpoint"])
     print(f"public key: {answer['verifier_key']}")
+    print(f"its fingerprint, as verify_retention.py shows it: {answer['fingerprint']}")
     rows = [(m["volume"], m["behind"] or "follows") for m in answer["mirrors"]]
     print_table(("VOLUME", "COPY"), rows, empty="no volume keeps a copy")
     return 0

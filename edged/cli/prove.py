@@ -45,5 +45,6 @@ def _day(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json({"out": str(out), "files": sorted(answer["files"])})
     else:
-        print(f"{out}: check it with `python3 {out / 'verify_retention.py'} {out} --files VOLUME --key PEM`")
+        print(f"{out}: check it with `python3 verify_retention.py {out} --files VOLUME --key PEM`")
+        print("the script lies in the bundle; whoever doubts takes it, and the public key, from somewhere else")
     return 0

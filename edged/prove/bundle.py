@@ -6,14 +6,16 @@ footage (I8), no address (I9).
 """
 
 import datetime as dt
+import hashlib
 import json
 import sqlite3
 from collections.abc import Mapping
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from edged.archive import coverage
 from edged.archive.fixity import findings
-from edged.archive.ledger import about, camera_topic, deletion_topic, hour_topic
+from edged.archive.ledger import KEY_TOPIC, LedgerKind, about, append, camera_topic, deletion_topic, hour_topic
 from edged.archive.roster import get
 from edged.archive.schema import DOOMED, MISSING, SEALED
 from edged.archive.segments import SegmentKey, segment_file, segments_in
@@ -21,7 +23,9 @@ from edged.archive.told import floors_of
 from edged.base.clock import HOUR, SECOND
 from edged.base.spans import Span
 from edged.model import StreamKind
-from edged.prove.proofs import NotOnRecord, entry_line, inclusion
+from edged.prove.checkpoints import sign_head
+from edged.prove.key import LedgerKey
+from edged.prove.proofs import NotOnRecord, consistency, entry_line, inclusion
 from edged.prove.verify_retention import parse_head
 
 VERSION = 1
@@ -35,23 +39,26 @@ def day_span(date: dt.date, zone: ZoneInfo) -> Span:
     return Span(*(round(end.timestamp()) * SECOND for end in ends))
 
 
+class Day(NamedTuple):
+    """What a bundle says of a camera-day, and the numbers of the ledger entries that prove it."""
+
+    about: dict[str, Any]
+    entries: frozenset[int]
+
+
 def gather_day(
     connection: sqlite3.Connection,
     camera: str,
     stream: StreamKind,
     date: dt.date,
     zone: ZoneInfo,
-    note: str,
     rules: Mapping[str, str],
-) -> dict[str, str]:
-    """The bundle's files by name, without script and key. `rules` tells what each rule id means.
-
-    `note` is the signed head; its last entry must be the PROOF_MADE of this camera-day.
+) -> Day:
+    """All that is known of the day. `rules` tells what each rule id means.
 
     Raises UnknownCamera, and NotOnRecord where no hour of the day has been told to the ledger yet.
     """
     get(connection, camera)
-    size = parse_head(note).size
     day = day_span(date, zone)
     # The hour before tells of the segment that runs into the day.
     hours = Span(day.start_us // HOUR - 1, -(-day.end_us // HOUR))
@@ -62,7 +69,6 @@ def gather_day(
             hour_topic(camera, stream.value, hours.start_us),
             hour_topic(camera, stream.value, hours.end_us - 1),
         )
-        if seq <= size
     ]
     inside = [body for _, body in found if body["to_us"] > day.start_us and body["from_us"] < day.end_us]
     if not inside:
@@ -82,12 +88,11 @@ def gather_day(
         lost = json.loads(entry_line(connection, seq))["body"].get("segments")
         if not isinstance(lost, list) or not named.isdisjoint(lost):  # late footage is told by its number
             seqs.add(seq)
-    seqs.add(size)  # the entry that this proof was made: it dates the head
-    told = sorted(seq for seq in seqs if seq <= size)
+    seqs.update(seq for _, seq in about(connection, KEY_TOPIC))
     altered = {finding.segment for finding in findings(connection, _MOST)}
     first = min(body["from_us"] for body in inside)
     floors = {rule for body in inside for floor in floors_of(body).values() for rule in floor.rules}
-    bundle = {
+    told = {
         "v": VERSION,
         "camera": camera,
         "stream": stream.value,
@@ -115,10 +120,35 @@ def gather_day(
             for gap in coverage.query(connection, camera, stream, day).gaps
         ],
     }
-    proofs = [{"seq": seq, "hashes": inclusion(connection, seq, size)} for seq in told]
+    return Day(told, frozenset(seqs))
+
+
+def write_bundle(connection: sqlite3.Connection, day: Day, key: LedgerKey, script: str, now_us: int) -> dict[str, str]:
+    """The bundle's files by name, within a write transaction.
+
+    That the proof was made is the last entry under the head which is signed for it. It dates the head and names what
+    was given out by its hashes: so not a byte of a bundle can be changed afterwards.
+    """
+    text = json.dumps(day.about, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
+    made = {name: day.about[name] for name in ("camera", "stream", "date")}
+    made |= {name: hashlib.sha256(given.encode()).hexdigest() for name, given in (("bundle", text), ("script", script))}
+    size = append(connection, now_us, LedgerKind.PROOF_MADE, made)
+    note = sign_head(connection, key, now_us)
+    entries = sorted({*day.entries, size})
+    lines = [entry_line(connection, seq) for seq in entries]
+    proofs = []
+    for seq, line in zip(entries, lines, strict=True):
+        proof: dict[str, Any] = {"seq": seq, "hashes": inclusion(connection, seq, size)}
+        entry = json.loads(line)
+        if entry["kind"] == LedgerKind.KEY_CHANGED:
+            heads = [parse_head(one) for one in entry["body"]["heads"]]
+            proof["continues"] = [consistency(connection, head.size, size) for head in heads]
+        proofs.append(proof)
     return {
-        "bundle.json": json.dumps(bundle, ensure_ascii=False, indent=1, sort_keys=True) + "\n",
+        "bundle.json": text,
         "checkpoint": note,
-        "leaves.ndjson": "".join(entry_line(connection, seq).decode() + "\n" for seq in told),
+        "key.pem": key.pem,
+        "leaves.ndjson": "".join(line.decode() + "\n" for line in lines),
         "proofs.ndjson": "".join(json.dumps(proof, separators=(",", ":")) + "\n" for proof in proofs),
+        "verify_retention.py": script,
     }

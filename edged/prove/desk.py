@@ -11,8 +11,6 @@ from typing import Any
 
 from edged.archive import tree
 from edged.archive.database import Database
-from edged.archive.ledger import LedgerKind, append
-from edged.archive.roster import get
 from edged.archive.segments import SegmentKey
 from edged.archive.volumes import Volume
 from edged.base.clock import Clock
@@ -21,12 +19,12 @@ from edged.law.cited import names
 from edged.law.site import SiteLaw
 from edged.model import StreamKind
 from edged.prove.audit import Audit, audit_ledger
-from edged.prove.bundle import gather_day
+from edged.prove.bundle import gather_day, write_bundle
 from edged.prove.checkpoints import LedgerRewritten, sign_head
 from edged.prove.key import LedgerKey
 from edged.prove.mirror import NOT_YET, Mirror
 from edged.prove.proofs import prove_consistency, prove_segment
-from edged.prove.verify_retention import Altered, Head, parse_head, verify_checkpoint
+from edged.prove.verify_retention import Altered, Head, fingerprint, parse_head, verify_checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -116,6 +114,7 @@ class ProofDesk:
             "checkpoint": note,
             "key": self.key.pem,
             "verifier_key": self.key.verifier,
+            "fingerprint": fingerprint(self.key.public),
             "mirrors": [{"volume": each.volume.id, "behind": each.behind} for each in self.mirrors],
         }
 
@@ -146,13 +145,9 @@ class ProofDesk:
     def _gather(
         self, connection: sqlite3.Connection, camera: str, stream: StreamKind, date: dt.date, now_us: int
     ) -> dict[str, str]:
-        get(connection, camera)
-        about = {"camera": camera, "stream": stream.value, "date": date.isoformat()}
-        append(connection, now_us, LedgerKind.PROOF_MADE, about)
-        note = sign_head(connection, self.key, now_us)
-        files = gather_day(connection, camera, stream, date, self._law.tz, note, self._rules())
+        day = gather_day(connection, camera, stream, date, self._law.tz, self._rules())
         script = importlib.resources.files("edged.prove").joinpath(SCRIPT).read_text(encoding="utf-8")
-        return {**files, "key.pem": self.key.pem, SCRIPT: script}
+        return write_bundle(connection, day, self.key, script, now_us)
 
     def _rules(self) -> Mapping[str, str]:
         return names(self._law.packs)

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from edged.base.errors import Fatal
 from edged.base.files import replace_file
-from edged.prove.verify_retention import Head, key_id
+from edged.prove.verify_retention import Head, key_id, key_pem
 
 PRIVATE, PUBLIC = "ledger-key.pem", "ledger-key.pub.pem"
 
@@ -48,7 +48,7 @@ class LedgerKey:
     @property
     def pem(self) -> str:
         """The public key, PEM."""
-        return self.public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+        return key_pem(self.public).decode()
 
     @property
     def id(self) -> str:

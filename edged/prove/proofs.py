@@ -37,6 +37,11 @@ def inclusion(connection: sqlite3.Connection, seq: int, size: int) -> list[str]:
     return [base64.b64encode(one).decode() for one in tree.inclusion_proof(connection, seq - 1, size)]
 
 
+def consistency(connection: sqlite3.Connection, old_size: int, size: int) -> list[str]:
+    """The proof that the tree of `size` entries begins with that of `old_size`, in base64. Raises ValueError."""
+    return [base64.b64encode(one).decode() for one in tree.consistency_proof(connection, old_size, size)]
+
+
 def tlog_proof(index: int, hashes: Sequence[str], note: str) -> str:
     """The text form of an inclusion proof that other tools read (C2SP tlog-proof); `index` counts from 0."""
     return "\n".join([PROOF_VERSION, f"index {index}", *hashes, "", note])
@@ -80,11 +85,10 @@ def prove_consistency(connection: sqlite3.Connection, old: Head, note: str) -> d
     """Proof that the signed head `note` continues `old`; without hashes where the ledger is shorter than `old`."""
     new = parse_head(note)
     longer = old.size <= new.size
-    proof = tree.consistency_proof(connection, old.size, new.size) if longer else []
     return {
         "old_size": old.size,
         "new_size": new.size,
-        "hashes": [base64.b64encode(one).decode() for one in proof],
+        "hashes": consistency(connection, old.size, new.size) if longer else [],
         "checkpoint": note,
     }
 

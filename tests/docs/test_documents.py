@@ -92,7 +92,7 @@ def test_nothing_tracked_names_a_machine_an_index_or_a_mirror(root: Path) -> Non
 
 def test_the_house_stays_small(root: Path) -> None:
     """At 400 lines a file is two things; but what goes into a bundle has to be one file that runs alone."""
-    one_file = {"edged/prove/verify_retention.py": 552}
+    one_file = {"edged/prove/verify_retention.py": 730}
     long = {
         name: lines
         for path in tracked(root, "*.py")
