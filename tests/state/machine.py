@@ -103,6 +103,8 @@ class Box(People):
                 footage.floor_days = floors[id(footage)]
             self._cut()
             return
+        if self.world.ntp and report.time.trusted:
+            self.world.unseen_us = 0
         self.reached["pass refused"] += bool(report.refused)
         self.reached["kept below its floor for want of space"] += bool(report.pressed)
         self.reached["edged raised floors"] += bool(report.raised)

@@ -307,9 +307,10 @@ class Oracle:
     def must_be_gone(self, still_held: list[tuple[set[str], Span]]) -> list[Footage]:
         """What a pass with a good clock, whole volumes and no room left has to have deleted.
 
-        Labels are counted from later where the clock was ever wrong, and where they were read late: by no more than
-        the worst error and the delay.
+        Labels are counted from later where the clock was ever wrong or not seen to run, and where they were read late:
+        by no more than the worst of these and the delay.
         """
+        doubt_us = self.world.worst_error_us + self.world.worst_unseen_us
         due = []
         for footage in self.world.footage:
             if str(footage.key) not in self.known.footage or footage.gone:
@@ -317,9 +318,9 @@ class Oracle:
             if any(footage.camera in cameras and span.overlaps(footage.label) for cameras, span in still_held):
                 continue
             late = footage.indexed_us - footage.true_end_us
-            latest = max(footage.true_end_us, footage.label.end_us) + self.world.worst_error_us
+            latest = max(footage.true_end_us, footage.label.end_us) + doubt_us
             if late > HOUR:
-                latest = max(latest, footage.indexed_us + self.world.worst_error_us)
+                latest = max(latest, footage.indexed_us + doubt_us)
             place = CAMERAS[footage.camera][0]
             days = longest_days(place, ("key_target",) if footage.camera in self.world.ever_designated else ())
             if free_from_us(latest, days) + DAY <= self.world.true_us:

@@ -76,6 +76,8 @@ class World:
     seq: int = 0
     nudged: bool = False  # was the wall clock ever wrong by a step so small that nobody has to vouch for it
     worst_error_us: int = 0
+    unseen_us: int = 0  # since a pass last had a time service's word
+    worst_unseen_us: int = 0
     free: str = "plenty"
     ever_designated: set[str] = field(default_factory=set)
     configured: set[str] = field(default_factory=lambda: set(CAMERAS))
@@ -102,6 +104,8 @@ class World:
         return self.clock.wall_us() - self.true_us
 
     def pass_time(self, us: int) -> None:
+        if self.error_us < 0:  # perhaps behind the retention clock, which waits for it then
+            self._not_seen(us)
         self.clock.advance(us / SECOND)
         self.true_us += us
 
@@ -124,13 +128,18 @@ class World:
         before = self.error_us
         self.clock.reboot(off_us / SECOND)
         self.true_us += off_us
-        self.worst_error_us = max(self.worst_error_us, off_us)  # time nobody saw running makes labels doubtful, too
+        self._not_seen(off_us)
         wall = self.clock.wall_us()
         told = {"runs": wall, "stood still": wall - off_us, "1970": 200 * SECOND, "local time": wall - 8 * HOUR}[rtc]
         self.clock.step_wall((told - wall) / SECOND)
         self._erred(self.error_us - before)
         self.ntp = False
         self.run += 1
+
+    def _not_seen(self, us: int) -> None:
+        """Time that the retention clock may not have counted adds up, until somebody vouches for all of it at once."""
+        self.unseen_us += us
+        self.worst_unseen_us = max(self.worst_unseen_us, self.unseen_us)
 
     def _erred(self, change_us: int) -> None:
         self.nudged |= 0 < abs(change_us) <= HOUR
