@@ -356,6 +356,6 @@ class House:
         return self.law.deadlines(
             self.keeper.situation_of(camera),
             self.clock.wall_us(),
-            outage.contract_report_within,
-            outage.contract_attend_within,
+            contract_report_s=outage.contract_report_within,
+            contract_attend_s=outage.contract_attend_within,
         )

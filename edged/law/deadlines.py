@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from edged.base.clock import HOUR, SECOND
 from edged.law.entry import Entry, Kind
 from edged.law.packs import Packs
-from edged.model import Designation, Place
+from edged.model import Situation
 
 TARGET_REPORT_US = HOUR
 TARGET_ATTEND_US = 2 * HOUR
@@ -35,39 +35,33 @@ class Deadlines:
 def deadlines(
     packs: Packs,
     jurisdiction: str,
-    place: Place,
+    situation: Situation,
     on: dt.date,
-    contract_report_s: float | None,
-    contract_attend_s: float | None,
-    designations: Sequence[Designation] = (),
+    *,
+    contract_report_s: float | None = None,
+    contract_attend_s: float | None = None,
 ) -> Deadlines:
     """The stricter of an article in force and the contract; where there is neither, the strictest article that is not
     in force, shown as such; and else edged's own 1 h and 2 h."""
-    report = _strictest(packs, jurisdiction, place, on, Kind.REPORT, contract_report_s, TARGET_REPORT_US, designations)
-    attend = _strictest(
-        packs, jurisdiction, place, on, Kind.ATTENDANCE, contract_attend_s, TARGET_ATTEND_US, designations
-    )
+    entries = [e for e in packs.entries(jurisdiction) if e.scope.matches(situation.place, situation.designations)]
+    report, attend = ([e for e in entries if e.kind is kind] for kind in (Kind.REPORT, Kind.ATTENDANCE))
+    report_within_us, report_basis = _strictest(report, on, contract_report_s) or (TARGET_REPORT_US, _TARGET)
+    attend_within_us, attend_basis = _strictest(attend, on, contract_attend_s) or (TARGET_ATTEND_US, _TARGET)
     return Deadlines(
-        report_within_us=report[0], report_basis=report[1], attend_within_us=attend[0], attend_basis=attend[1]
+        report_within_us=report_within_us,
+        report_basis=report_basis,
+        attend_within_us=attend_within_us,
+        attend_basis=attend_basis,
     )
 
 
-def _strictest(
-    packs: Packs,
-    jurisdiction: str,
-    place: Place,
-    on: dt.date,
-    kind: Kind,
-    contract_s: float | None,
-    target_us: int,
-    designations: Sequence[Designation],
-) -> tuple[int, str]:
-    entries = [e for e in packs.entries(jurisdiction) if e.kind is kind and e.scope.matches(place, designations)]
+def _strictest(entries: Sequence[Entry], on: dt.date, contract_s: float | None) -> tuple[int, str] | None:
+    """The shortest duration and its basis; None where no entry and no contract names one."""
     binding = [(_within_us(e), e.citation) for e in entries if e.not_binding_because(on) is None]
     if contract_s is not None:
         binding.append((round(contract_s * SECOND), _CONTRACT))
     shown = [(_within_us(e), f"{e.citation}, not in force") for e in entries if e.not_binding_because(on) is not None]
-    return min(binding or shown or [(target_us, _TARGET)], key=lambda found: found[0])
+    return min(binding or shown, key=lambda found: found[0], default=None)
 
 
 def _within_us(entry: Entry) -> int:

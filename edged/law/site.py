@@ -109,19 +109,19 @@ class SiteLaw:
         self,
         situation: Situation,
         at_us: int,
-        contract_report_s: float | None,
-        contract_attend_s: float | None,
+        *,
+        contract_report_s: float | None = None,
+        contract_attend_s: float | None = None,
     ) -> Deadlines:
         """The clocks of an outage that begins at `at_us`."""
         on = local_date(at_us, self.tz)
         return deadlines(
             self.packs,
             self.jurisdiction,
-            situation.place,
+            situation,
             on,
-            contract_report_s,
-            contract_attend_s,
-            situation.designations,
+            contract_report_s=contract_report_s,
+            contract_attend_s=contract_attend_s,
         )
 
     def _date(self, at_us: int) -> dt.date:

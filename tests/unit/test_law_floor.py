@@ -12,7 +12,7 @@ from edged.law.deadlines import deadlines
 from edged.law.entry import Kind, Status
 from edged.law.floor import DEFAULT_DAYS, DEFAULT_RULE, resolve_floor
 from edged.law.packs import Pack, Packs, load_packs, shipped_packs
-from edged.model import Designation, Place
+from edged.model import Designation, Place, Situation
 from tests.deep import DEEP
 from tests.lawbook import entry, with_entries
 
@@ -133,20 +133,20 @@ def test_the_floor_is_the_largest_binding_minimum_or_the_default(
 
 
 def test_the_hour_and_the_two_hours_of_changzhou_are_shown_as_a_draft(packs: Packs) -> None:
-    found = deadlines(packs, "changzhou", "other", ON, None, None)
+    found = deadlines(packs, "changzhou", Situation("other"), ON)
     assert (found.report_within_us, found.attend_within_us) == (HOUR, 2 * HOUR)
     assert found.report_basis == found.attend_basis == "Changzhou 2013 draft art. 18(8), not in force"
 
 
 @pytest.mark.parametrize("jurisdiction", ["jilin", "lhasa", "weihai", "tangshan", "national", "nowhere"])
 def test_elsewhere_they_are_the_products_own_target_and_say_so(packs: Packs, jurisdiction: str) -> None:
-    found = deadlines(packs, jurisdiction, "listed", ON, None, None)
+    found = deadlines(packs, jurisdiction, Situation("listed"), ON)
     assert (found.report_within_us, found.attend_within_us) == (HOUR, 2 * HOUR)
     assert found.report_basis == found.attend_basis == "edged's own target"
 
 
 def test_a_contract_comes_before_a_draft_even_where_it_is_longer(packs: Packs) -> None:
-    found = deadlines(packs, "changzhou", "listed", ON, 7200.0, None)
+    found = deadlines(packs, "changzhou", Situation("listed"), ON, contract_report_s=7200.0)
     assert (found.report_within_us, found.report_basis) == (2 * HOUR, "the maintenance contract")
     assert found.attend_basis == "Changzhou 2013 draft art. 18(8), not in force"
 
@@ -157,7 +157,7 @@ def test_a_contract_comes_before_a_draft_even_where_it_is_longer(packs: Packs) -
 )
 def test_of_an_article_in_force_and_a_contract_the_stricter_counts(contract_s: float, within: int, basis: str) -> None:
     report = entry(kind=Kind.REPORT, value=1, unit="hour", counting="from_last_good_frame")
-    found = deadlines(with_entries(report), "x", "listed", ON, contract_s, None)
+    found = deadlines(with_entries(report), "x", Situation("listed"), ON, contract_report_s=contract_s)
     assert (found.report_within_us, found.report_basis) == (within, basis)
 
 

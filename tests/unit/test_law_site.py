@@ -114,6 +114,6 @@ def test_where_no_article_demands_deletion_nothing_is_ever_due(jilin: SiteLaw) -
 
 
 def test_the_clocks_of_an_outage_come_with_their_source(jilin: SiteLaw) -> None:
-    found = jilin.deadlines(Situation("listed"), ENDS, 1800.0, None)
+    found = jilin.deadlines(Situation("listed"), ENDS, contract_report_s=1800.0)
     assert (found.report_within_us, found.report_basis) == (HOUR // 2, "the maintenance contract")
     assert (found.attend_within_us, found.attend_basis) == (2 * HOUR, "edged's own target")
