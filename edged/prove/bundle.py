@@ -9,7 +9,7 @@ import datetime as dt
 import hashlib
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -60,37 +60,17 @@ def gather_day(
     """
     get(connection, camera)
     day = day_span(date, zone)
-    # The hour before tells of the segment that runs into the day.
-    hours = Span(day.start_us // HOUR - 1, -(-day.end_us // HOUR))
-    found = [
-        (seq, json.loads(entry_line(connection, seq))["body"])
-        for _, seq in about(
-            connection,
-            hour_topic(camera, stream.value, hours.start_us),
-            hour_topic(camera, stream.value, hours.end_us - 1),
-        )
-    ]
-    inside = [body for _, body in found if body["to_us"] > day.start_us and body["from_us"] < day.end_us]
+    # From the hour before, which tells of the segment that runs into the day; counted from 1970.
+    hours = range(day.start_us // HOUR - 1, -(-day.end_us // HOUR))
+    records = _records(connection, camera, stream, hours)
+    inside = [body for body in records.values() if body["to_us"] > day.start_us and body["from_us"] < day.end_us]
     if not inside:
         raise NotOnRecord(
             f"the ledger has no record of {camera} on {date}",
             hint="an hour is told some minutes after its end; a camera has records from its adoption on",
         )
-    seqs = {seq for seq, _ in found}
-    named = {
-        str(SegmentKey(camera, stream, body["hour_us"] + offset, run, number))
-        for _, body in found
-        for offset, _, run, number, _, _ in body["segments"]
-    }
-    deletions = (deletion_topic(camera, stream.value, hour) for hour in (hours.start_us, hours.end_us - 1))
-    seqs.update(seq for _, seq in about(connection, *deletions))
-    for _, seq in about(connection, camera_topic(camera)):
-        lost = json.loads(entry_line(connection, seq))["body"].get("segments")
-        if not isinstance(lost, list) or not named.isdisjoint(lost):  # late footage is told by its number
-            seqs.add(seq)
+    seqs = records.keys() | _about_footage(connection, camera, stream, hours, records.values())
     seqs.update(seq for _, seq in about(connection, KEY_TOPIC))
-    altered = {finding.segment for finding in findings(connection, _MOST)}
-    first = min(body["from_us"] for body in inside)
     floors = {rule for body in inside for floor in floors_of(body).values() for rule in floor.rules}
     told = {
         "v": VERSION,
@@ -100,27 +80,64 @@ def gather_day(
         "timezone": zone.key,
         "from_us": day.start_us,
         "to_us": day.end_us,
-        "since_us": max(first, day.start_us),
+        "since_us": max(min(body["from_us"] for body in inside), day.start_us),
         "until_us": min(max(body["to_us"] for body in inside), day.end_us),
         "rules": {rule: rules.get(rule, "") for rule in sorted(floors)},
-        "files": [
-            {
-                "segment": str(row.key),
-                "file": str(segment_file(row)),
-                "volume": row.volume,
-                "bytes": row.bytes,
-                "sha256": row.sha256,
-                "keep_until_us": row.keep_until_us,
-                "state": "altered" if str(row.key) in altered else _STATES[row.state],
-            }
-            for row in segments_in(connection, camera, stream, day, limit=_MOST)
-        ],
+        "files": _files(connection, camera, stream, day),
         "gaps": [
             [gap.span.start_us, gap.span.end_us, gap.cause.value]
             for gap in coverage.query(connection, camera, stream, day).gaps
         ],
     }
     return Day(told, frozenset(seqs))
+
+
+def _records(
+    connection: sqlite3.Connection, camera: str, stream: StreamKind, hours: range
+) -> dict[int, dict[str, Any]]:
+    """The records of the stream's hours, those that were replaced among them, by their entries' numbers."""
+    first, last = (hour_topic(camera, stream.value, hour) for hour in (hours[0], hours[-1]))
+    return {seq: _body(connection, seq) for _, seq in about(connection, first, last)}
+
+
+def _about_footage(
+    connection: sqlite3.Connection, camera: str, stream: StreamKind, hours: range, records: Iterable[dict[str, Any]]
+) -> set[int]:
+    """The entries that tell what became of the footage in `records`: deleted, lost, found, late; and of the camera."""
+    named = {
+        str(SegmentKey(camera, stream, body["hour_us"] + offset, run, number))
+        for body in records
+        for offset, _, run, number, _, _ in body["segments"]
+    }
+    deletions = (deletion_topic(camera, stream.value, hour) for hour in (hours[0], hours[-1]))
+    seqs = {seq for _, seq in about(connection, *deletions)}
+    for _, seq in about(connection, camera_topic(camera)):
+        lost = _body(connection, seq).get("segments")
+        if not isinstance(lost, list) or not named.isdisjoint(lost):  # late footage is told by its number
+            seqs.add(seq)
+    return seqs
+
+
+def _body(connection: sqlite3.Connection, seq: int) -> dict[str, Any]:
+    body: dict[str, Any] = json.loads(entry_line(connection, seq))["body"]
+    return body
+
+
+def _files(connection: sqlite3.Connection, camera: str, stream: StreamKind, day: Span) -> list[dict[str, object]]:
+    """What the index says now about each file of the day."""
+    altered = {finding.segment for finding in findings(connection, _MOST)}
+    return [
+        {
+            "segment": str(row.key),
+            "file": str(segment_file(row)),
+            "volume": row.volume,
+            "bytes": row.bytes,
+            "sha256": row.sha256,
+            "keep_until_us": row.keep_until_us,
+            "state": "altered" if str(row.key) in altered else _STATES[row.state],
+        }
+        for row in segments_in(connection, camera, stream, day, limit=_MOST)
+    ]
 
 
 def write_bundle(connection: sqlite3.Connection, day: Day, key: LedgerKey, script: str, now_us: int) -> dict[str, str]:
