@@ -17,7 +17,7 @@ import pytest
 
 from simulators.fleet import Fleet
 from simulators.judge import JudgeError, check_gapless, decode_all, read_frames, read_sound
-from tests.sim_viewer import SMALL, fresh_subnet
+from tests.sim_viewer import SMALL, fresh_subnet, wait_until
 
 FRAMES = 80
 MEDIA: dict[str, Any] = SMALL | {"size": "320x240", "bitrate": "1M", "gop": 10, "fps": 50}
@@ -68,6 +68,8 @@ async def test_ffmpeg_records_everything(film: dict[str, Any], suffix: str, tran
         more = {"tls_verify": "1", "ca_file": str(fleet.ca)} if transport == "tls" else {}
         protocol = "udp" if transport == "udp" else "tcp"
         await asyncio.to_thread(record, url.replace("://", "://admin:secret@"), path, protocol, **more)
+        # FFmpeg does not wait for the answer to its TEARDOWN.
+        await wait_until(lambda: camera.stats()["sessions"][0]["ended_by"] is not None, "the session ends")
         (session,) = camera.stats()["sessions"]
         assert session["transport"] == transport
         assert session["ended_by"] == "teardown"
