@@ -3,8 +3,6 @@
 import asyncio
 import hashlib
 import json
-import shutil
-import subprocess
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ from edged.record.disk.runs import RunCounter
 from edged.record.disk.volume import VolumeWriter
 from edged.retain.evidence import EVERY_S as EVIDENCE_EVERY_S
 from tests.archive_kit import T0, sealed, write_journal
+from tests.cuts import album
 
 RECORDER = "box"
 SET_UP_US = T0 + HOUR
@@ -176,20 +175,20 @@ class CutBox:
     # --- copies ------------------------------------------------------------------------------------------------------
 
     def keep(self, name: str) -> None:
-        """Keep a copy of the box under `name`; hard links and times are kept."""
-        subprocess.run(["cp", "-a", self.root, self.folder / name], check=True)
+        """Keep a copy of the box under `name`."""
+        album.copy(self.root, self.folder / name)
 
     def put_back(self, copy: Path) -> None:
         """Have the box as it is in `copy`."""
         self.take_away()
-        subprocess.run(["cp", "-a", copy, self.root], check=True)
+        album.copy(copy, self.root)
 
     def take_away(self) -> None:
         """Leave nothing of the box; a link to another disk is let go of."""
         if self.root.is_symlink():
             self.root.unlink()
         else:
-            shutil.rmtree(self.root)
+            album.remove(self.root)
 
 
 def footage(camera: str, start_us: int) -> bytes:

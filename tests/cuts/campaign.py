@@ -1,18 +1,23 @@
-"""Cuts one act at many of its steps, and compares what the next start makes of each with what it should be."""
+"""Cuts one act at many of its steps, and compares what the next start makes of each with what it should be.
+
+One run of an act is photographed before each of its steps: that is the disk which a SIGKILL there leaves. Steps that
+leave it alike (a sync changes nothing that a kill could undo) are looked at once. `kills` really kills, run after run.
+"""
 
 import asyncio
-import hashlib
 import itertools
 import multiprocessing
 import random
+import shutil
 import subprocess
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from edged.base.clock import MINUTE
-from tests.cuts import picture
+from tests.cuts import album, picture
 from tests.cuts.acts import ACTS
 from tests.cuts.box import Act, CutBox, Tells
 from tests.cuts.picture import Picture
@@ -24,7 +29,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """One cut, `number` steps from the act's beginning, and what was wrong after the next start."""
+    """One cut, before step `number` of the act, and what was wrong after the next start."""
 
     number: int
     before: Step
@@ -36,12 +41,23 @@ class Cut:
         return f"{self.number}: before {self.before}{said}: {'; '.join(self.wrong[:3]) or 'well'}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Left:
+    """What a cut would leave: a copy of the box, and what had been promised."""
+
+    number: int
+    before: Step
+    words: tuple[str, ...]
+    photograph: Path
+
+
 class Campaign:
     """One act in one folder. `steps` are those of the act where nothing is cut."""
 
     def __init__(self, name: str, folder: Path) -> None:
         self.act: Act = ACTS[name]
         self.steps: list[Step] = []
+        self.recovered = 0  # of all cuts so far, those that left something else than one before
         self._box = CutBox(folder)
         self._ends: list[Picture] = []  # after so many words
 
@@ -60,9 +76,17 @@ class Campaign:
         return [f"uncut: {fault}" for fault in wrong + picture.differences(whole, self._ends[-1])]
 
     def cuts(self, numbers: Sequence[int]) -> Iterator[Cut]:
-        """Cut at each of these steps. One that a run does not reach (threads take turns) is left out."""
+        """Cut before each of these steps of one run."""
+        yield from self._looked_at(self._photographed_steps(frozenset(numbers)))
+
+    def kills(self, numbers: Sequence[int]) -> Iterator[Cut]:
+        """The same by SIGKILL, a run for each. One that a run does not reach (threads take turns) is left out."""
         for number in numbers:
-            done = self._perform(kill_before=number)
+
+            def go_on(ride: Ride, number: int = number) -> bool:
+                return len(ride.steps) < number
+
+            done = self._perform(before_step=go_on)
             if done.killed:
                 end, faults = self._start()
                 faults += self._judge(end, len(done.words))
@@ -71,37 +95,70 @@ class Campaign:
     def power_cuts(self, most: int, seed: int, *, half_written: bool) -> Iterator[Cut]:
         """Cut the power after at most `most` steps of one run, on a disk that forgets what was not synced.
 
-        Where it was `half_written` part of that survives. What several steps leave alike is looked at once.
+        Where it was `half_written` part of that survives.
         """
-        box, folder = self._box, self._box.folder / f"powered-{half_written}"
+        box, folder = self._box, self._box.folder / f"powered-{half_written}-{seed}"
         disk = PoweredDisk(folder)
         subprocess.run(["cp", "-a", box.folder / "prepared", disk.backing / "box"], check=True)
         box.take_away()
         with disk:
             box.root.symlink_to(disk.path / "box")
             told = _photographed(lambda cue: self.act.perform(box, cue), disk, folder / "album", half_written, seed)
-        steps = _unlike(folder / "album")
-        for step in sorted(random.Random(seed).sample(steps, min(most, len(steps)))):
-            words = tuple(word for word, at in told if at <= step)
-            box.put_back(folder / "album" / str(step) / "box")
-            end, faults = self._start()
-            before = Step("power", "half written" if half_written else "nothing unsynced left")
-            yield Cut(step, before, words, tuple(faults + self._judge(end, len(words))))
+        before = Step("power", "half written" if half_written else "nothing unsynced left")
+        steps = sorted(int(one.name) for one in (folder / "album").iterdir())
+        yield from self._looked_at(
+            _Left(step, before, tuple(word for word, at in told if at <= step), folder / "album" / str(step) / "box")
+            for step in sorted(random.Random(seed).sample(steps, min(most, len(steps))))
+        )
+        shutil.rmtree(folder)
 
-    def _perform(self, *, kill_before: int | None = None, leave_after: int | None = None) -> Ride:
+    def _photographed_steps(self, numbers: Collection[int]) -> list[_Left]:
+        """One run, and what lies on the disk before each of these steps."""
+        found: list[_Left] = []
+        folder = Path(tempfile.mkdtemp(prefix="album-", dir=self._box.folder))
+
+        def photograph(ride: Ride) -> bool:
+            number = len(ride.steps)
+            if number in numbers:
+                found.append(_Left(number, ride.steps[-1], tuple(ride.words), folder / str(number)))
+                album.copy(self._box.root, folder / str(number))
+            return True
+
+        self._perform(before_step=photograph)
+        return found
+
+    def _looked_at(self, cuts: Iterable[_Left]) -> Iterator[Cut]:
+        """What a start makes of each; once of those that look alike, and each is judged by its own promises."""
+        ends: dict[str, tuple[Picture, list[str]]] = {}
+        for cut in cuts:
+            looks = album.looks(cut.photograph)
+            if looks not in ends:
+                self._box.put_back(cut.photograph)
+                ends[looks] = self._start()
+            album.remove(cut.photograph)
+            end, faults = ends[looks]
+            yield Cut(cut.number, cut.before, cut.words, tuple(faults + self._judge(end, len(cut.words))))
+        self.recovered += len(ends)
+
+    def _perform(
+        self, *, before_step: Callable[[Ride], bool] = lambda ride: True, leave_after: int | None = None
+    ) -> Ride:
         box, act = self._box, self.act
         box.put_back(box.folder / "prepared")
         return ride(
-            lambda cue: asyncio.run(act.perform(box, cue)), box.root, kill_before=kill_before, leave_after=leave_after
+            lambda cue: asyncio.run(act.perform(box, cue)), box.root, before_step=before_step, leave_after=leave_after
         )
 
     def _start(self) -> tuple[Picture, list[str]]:
         """What a start makes of the box, and what is wrong with it. A second start must find nothing left to do."""
+        return _apart(self._two_starts)
+
+    async def _two_starts(self) -> tuple[Picture, list[str]]:
         box, at_us = self._box, self.act.start_us
-        _apart(lambda: box.start_and_stop(at_us))
-        first, wrong = _apart(lambda: picture.take(box))
-        _apart(lambda: box.start_and_stop(at_us + MINUTE))
-        second, _ = _apart(lambda: picture.take(box))
+        await box.start_and_stop(at_us)
+        first, wrong = await picture.take(box)
+        await box.start_and_stop(at_us + MINUTE)
+        second, _ = await picture.take(box)
         return first, wrong + [f"changed by a second start: {line}" for line in picture.differences(second, first)]
 
     def _judge(self, end: Picture, words: int) -> list[str]:
@@ -146,22 +203,6 @@ def _photographed(
         return cue.words
 
     return _apart(perform)
-
-
-def _unlike(album: Path) -> list[int]:
-    """The photographs that do not show the same as the one before."""
-    found: list[int] = []
-    before = ""
-    for step in sorted(int(one.name) for one in album.iterdir()):
-        seen: dict[int, str] = {}
-        looks = ""
-        for path in sorted((album / str(step)).rglob("*")):
-            content = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
-            looks += f"{path} {content} {seen.setdefault(path.stat().st_ino, str(path))}\n".replace(f"/{step}/", "/")
-        if looks != before:
-            found.append(step)
-        before = looks
-    return found
 
 
 def _apart(work: Callable[[], Coroutine[Any, Any, T]]) -> T:

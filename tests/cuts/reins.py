@@ -1,5 +1,7 @@
 """A process held on a rein: the kernel stops it before every system call that changes a disk or makes it durable, and
-asks whether it may go on. The answer is yes, or SIGKILL; so a cut falls between any two such calls, of any thread.
+asks whether it may go on. Before the answer the disk can be looked at: it is what a SIGKILL here would leave, because
+whatever was let go before has been done. The answer is yes, or that SIGKILL; so a cut falls between any two such calls,
+of any thread.
 
 By seccomp's user notification (seccomp_unotify(2)): no tracer, and nothing else the process does is slowed down.
 """
@@ -17,6 +19,7 @@ import socket
 import struct
 import sys
 import traceback
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,7 +50,9 @@ _CALLS = {
     265: ("link", "path", 3),
     87: ("unlink", "path", 0),
     263: ("unlink", "path", 1),
+    16: ("set flags", "fd", 0),
 }
+_IOCTL, _SETFLAGS = 16, 0x40086602  # the only one that counts: ioctl_iflags(2), the immutable attribute
 _OPENS = {2: 1, 257: 2}  # open, openat: which argument holds the flags; told only where they create or empty a file
 _OPEN_PATH = {2: 0, 257: 1}
 _X86_64 = 0xC000003E
@@ -107,84 +112,154 @@ class Cue:
             os.close(listener)
 
     def told(self, word: str) -> None:
-        self._talk.send(word.encode() + b"\n")
+        self._talk.send(word.encode())
         self._told += 1
         if self._told == self._leave_after:
             os._exit(0)
 
 
 def ride(
-    act: Callable[[Cue], None], root: Path, *, kill_before: int | None = None, leave_after: int | None = None
+    act: Callable[[Cue], None],
+    root: Path,
+    *,
+    before_step: Callable[[Ride], bool] = lambda ride: True,
+    leave_after: int | None = None,
 ) -> Ride:
-    """Run `act` in a process of its own, with the changes below `root` as steps counted from 1.
+    """Run `act` in a process of its own, with the changes below `root` as steps.
 
-    It is killed before step `kill_before`; with `leave_after` nothing is counted, and it ends by itself after so many
+    `before_step` is asked with the step that is about to be made as the last of the ride's, and the words up to then;
+    where it says no the process is killed. With `leave_after` nothing is watched, and it ends by itself after so many
     words. Call it where no other thread runs. Raises RuntimeError where the act fails.
     """
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # a word is a message
     pid = os.fork()
     if pid == 0:
         ours.close()
         _run(act, Cue(theirs, leave_after))
     theirs.close()
     done = Ride()
-    listener = -1
-    said = b""
-    with contextlib.closing(ours):
+    with contextlib.closing(ours), contextlib.ExitStack() as closing:
         try:
-            while True:
-                watched = [ours.fileno(), listener] if listener >= 0 else [ours.fileno()]
-                ready, _, _ = select.select(watched, [], [], 60)
-                if not ready:
-                    os.kill(pid, signal.SIGKILL)
-                    raise RuntimeError(f"the act has not moved for a minute after {len(done.steps)} steps")
-                if ours.fileno() in ready:
-                    told, descriptors, _, _ = socket.recv_fds(ours, 4096, 1)
-                    if not told:
-                        break
-                    listener = descriptors[0] if descriptors else listener
-                    said += told
-                elif _answer(listener, pid, root, done, kill_before):
-                    done.killed = True
+            listener: int | None = 0
+            while listener == 0:
+                listener = _hear(ours, done)
+            if listener is not None:
+                closing.callback(os.close, listener)
+                _Rein(pid, root, listener, ours, done).hold(before_step)
         finally:
-            if listener >= 0:
-                os.close(listener)
             _, status = os.waitpid(pid, 0)
-    done.words = said.replace(b"#", b"").decode().split()
     if not done.killed and status != 0:
         raise RuntimeError(f"the act failed after {len(done.steps)} steps: see above")
     return done
 
 
-def _answer(listener: int, pid: int, root: Path, done: Ride, kill_before: int | None) -> bool:
-    """Answer one call; True where the process was killed instead."""
-    asked = bytearray(_ASKED.size)
-    try:
-        fcntl.ioctl(listener, _RECEIVE, asked)
-    except OSError as error:
-        if error.errno in (errno.ENOENT, errno.EINTR):  # whoever asked is dead
-            return False
-        raise
-    number, thread, _, call, _, _, *arguments = _ASKED.unpack(asked)
-    step = _step(thread, call, arguments, root)
-    if step is not None:
-        done.steps.append(step)
-        if len(done.steps) == kill_before:
-            os.kill(pid, signal.SIGKILL)
-            return True
-    with contextlib.suppress(FileNotFoundError):
-        fcntl.ioctl(listener, _SEND, _ANSWER.pack(number, 0, 0, _GO_ON))
-    return False
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One call that waits for an answer."""
+
+    number: int
+    thread: int
+    call: int
+    arguments: tuple[int, ...]
 
 
-def _step(thread: int, call: int, arguments: list[int], root: Path) -> Step | None:
+class _Rein:
+    """The watching side of one ride."""
+
+    def __init__(self, pid: int, root: Path, listener: int, talk: socket.socket, done: Ride) -> None:
+        self._pid = pid
+        self._root = root
+        self._listener = listener
+        self._talk = talk
+        self._done = done
+        self._waiting: deque[_Asked] = deque()
+        self._let_go: _Asked | None = None  # the last that was, and may still be under way
+
+    def hold(self, before_step: Callable[[Ride], bool]) -> None:
+        """Answer until the process ends."""
+        while True:
+            if not self._waiting:
+                ready, _, _ = select.select([self._talk.fileno(), self._listener], [], [], 60)
+                if not ready:
+                    os.kill(self._pid, signal.SIGKILL)
+                    raise RuntimeError(f"the act has not moved for a minute after {len(self._done.steps)} steps")
+                if self._talk.fileno() in ready:
+                    if _hear(self._talk, self._done) is None:
+                        return
+                    continue
+                self._receive()
+                continue
+            asked = self._waiting.popleft()
+            step = self._step_of(asked)
+            if step is not None and not self._done.killed:
+                self._until_done(asked.thread)
+                while _hear(self._talk, self._done, wait=False) is not None:
+                    pass
+                self._done.steps.append(step)
+                if not before_step(self._done):
+                    self._done.killed = True
+                    os.kill(self._pid, signal.SIGKILL)
+                self._let_go = asked
+            if not self._done.killed:
+                with contextlib.suppress(FileNotFoundError):
+                    fcntl.ioctl(self._listener, _SEND, _ANSWER.pack(asked.number, 0, 0, _GO_ON))
+
+    def _receive(self) -> None:
+        asked = bytearray(_ASKED.size)
+        try:
+            fcntl.ioctl(self._listener, _RECEIVE, asked)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.EINTR):  # whoever asked is dead
+                return
+            raise
+        number, thread, _, call, _, _, *arguments = _ASKED.unpack(asked)
+        self._waiting.append(_Asked(number, thread, call, tuple(arguments)))
+
+    def _step_of(self, asked: _Asked) -> Step | None:
+        try:
+            return _step(asked, self._root)
+        except (FileNotFoundError, ProcessLookupError):
+            return None  # whoever asked is dead
+
+    def _until_done(self, asking: int) -> None:
+        """Wait for the end of the call that was let go last, where another thread than its own is `asking` now."""
+        last, self._let_go = self._let_go, None
+        if last is None or last.thread == asking:
+            return
+        told = f"{last.call} " + " ".join(f"{argument:#x}" for argument in last.arguments)
+        task = Path(f"/proc/{self._pid}/task/{last.thread}/syscall")
+        while not any(asked.thread == last.thread for asked in self._waiting):
+            try:
+                now = task.read_text()
+            except (FileNotFoundError, ProcessLookupError):
+                return
+            if now != "running\n" and not now.startswith(told):
+                return
+            if select.select([self._listener], [], [], 0)[0]:
+                self._receive()  # its next call, perhaps the same once more
+
+
+def _hear(talk: socket.socket, done: Ride, *, wait: bool = True) -> int | None:
+    """Take one word of the act into `done`. Returns the descriptor it sent, 0 where it sent none; None at its end, or
+    where it has said nothing yet and there is no `wait`."""
+    if not wait and not select.select([talk], [], [], 0)[0]:
+        return None
+    told, descriptors, _, _ = socket.recv_fds(talk, 4096, 1)
+    if descriptors:
+        return descriptors[0]
+    if told:
+        done.words.append(told.decode())
+    return 0 if told else None
+
+
+def _step(asked: _Asked, root: Path) -> Step | None:
     """What is about to happen; None where it is not below `root`."""
-    name, kind, at = _CALLS[call] if call in _CALLS else ("create", "path", _OPEN_PATH[call])
+    name, kind, at = _CALLS[asked.call] if asked.call in _CALLS else ("create", "path", _OPEN_PATH[asked.call])
     if kind == "fd":
-        path = os.readlink(f"/proc/{thread}/fd/{arguments[at]}")
+        path = os.readlink(f"/proc/{asked.thread}/fd/{asked.arguments[at]}")
     else:
-        with open(f"/proc/{thread}/mem", "rb", buffering=0) as memory:
-            path = os.fsdecode(os.pread(memory.fileno(), 4096, arguments[at]).partition(b"\0")[0])
+        with open(f"/proc/{asked.thread}/mem", "rb", buffering=0) as memory:
+            path = os.fsdecode(os.pread(memory.fileno(), 4096, asked.arguments[at]).partition(b"\0")[0])
     return Step(name, path.removeprefix(f"{root}/")) if path.startswith(f"{root}/") else None
 
 
@@ -217,8 +292,10 @@ def _listen() -> int:
 def _program() -> bytes:
     load, equal, has_bits, leave = 0x20, 0x15, 0x45, 0x06
     code = [(load, 0, 0, 4), (equal, 1, 0, _X86_64), (leave, 0, 0, _ALLOW), (load, 0, 0, 0)]
-    for call in _CALLS:
+    for call in _CALLS.keys() - {_IOCTL}:
         code += [(equal, 0, 1, call), (leave, 0, 0, _ASK)]
+    code += [(equal, 0, 4, _IOCTL), (load, 0, 0, 16 + 8), (equal, 0, 1, _SETFLAGS)]
+    code += [(leave, 0, 0, _ASK), (leave, 0, 0, _ALLOW)]
     for call, flags in _OPENS.items():
         code += [
             (equal, 0, 4, call),

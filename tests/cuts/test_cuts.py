@@ -47,6 +47,12 @@ def test_i7_killed_anywhere_the_next_start_puts_it_right(act: str, root: Path) -
     cut(root, act, 6)
 
 
+@pytest.mark.skipif(bool(missing()), reason=f"nothing can be cut: {missing()}")
+def test_a_killed_process_leaves_what_the_photograph_before_its_next_step_shows(root: Path) -> None:
+    """What a cut is looked at for is only as good as this."""
+    cut(root, "release a hold", 8, "--kill")
+
+
 @pytest.mark.skipif(bool(powercut.missing()), reason=f"no file system to cut the power of: {powercut.missing()}")
 @pytest.mark.parametrize("act", [name for name in POWERED if ACTS[name].durable])
 def test_i7_without_power_anywhere_the_next_start_puts_it_right(act: str, root: Path) -> None:
