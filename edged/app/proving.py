@@ -32,8 +32,7 @@ async def begin_ledger(database: Database, config: Config, now_us: int) -> Ledge
     recorder = config.recorder
     key = open_key(recorder.state_dir, origin_of(config.site.id, recorder.id))
     folders = [(volume.id, volume.path) for volume in config.volume]
-    if await restore_ledger(database, folders, recorder.id, key, now_us) is not None:
-        await database.write(rebuilding.wait_for, [volume.id for volume in config.volume])
+    await restore_ledger(database, folders, recorder.id, key, now_us)
     while await database.write(replay, ZoneInfo(config.site.timezone)):
         pass
     return LedgerStart(key, tuple(await contradictions(database, folders, recorder.id, key)))

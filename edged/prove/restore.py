@@ -42,9 +42,11 @@ async def restore_ledger(
 ) -> Restored | None:
     """Bring back what the longest fitting mirror among `folders` (volume id, path) has beyond the index.
 
-    One transaction for each file of the mirror; an interrupted restore goes on at the next start.
+    One transaction for each file of the mirror; an interrupted restore goes on at the next start. Each has retention
+    wait for all of `folders` (I1), and the last tells the ledger of the whole.
     """
     size = await database.read(tree.size)
+    waited_for = [volume for volume, _ in folders]
     mirrors = [(volume, MirrorFolder(path, recorder)) for volume, path in folders]
     found = [(_signed(mirror, key), _size(mirror), volume, mirror) for volume, mirror in mirrors]
     # What this box has signed goes before what is longer: anybody can write a long file.
@@ -59,16 +61,16 @@ async def restore_ledger(
             if check.damage:
                 raise Altered(check.damage[0])
             proven = check.head.size if signed and check.head is not None else 0
-            for number in range(size // LINES, folder.numbers()[-1] + 1):
-                await database.write(_take, number, folder.read(number).lines, proven)
+            *files, end = range(size // LINES, folder.numbers()[-1] + 1)
+            for number in files:
+                await database.write(_take, number, folder.read(number).lines, proven, waited_for)
+            origin = {"volume": volume, "signed": signed, "proven": proven}
+            restored = await database.write(_take_last, end, folder.read(end).lines, proven, waited_for, origin, now_us)
         except (Altered, OSError) as error:
             log.error("volume %s: its copy of the ledger cannot be brought back: %s", volume, error)
             continue
-        reached = await database.read(tree.size)
-        body = {"volume": volume, "first": size + 1, "last": reached, "signed": signed, "proven": proven}
-        await database.write(append, now_us, LedgerKind.LEDGER_RESTORED, body)
-        log.warning("the index had lost %d ledger entries; volume %s had them", reached - size, volume)
-        return Restored(volume, size + 1, reached, signed, proven)
+        log.warning("the index had lost %d ledger entries; volume %s had them", restored.last - size, volume)
+        return Restored(volume, restored.first, restored.last, signed, proven)
     return None
 
 
@@ -111,7 +113,23 @@ def _signed(folder: MirrorFolder, key: LedgerKey) -> bool | None:
     return True
 
 
-def _take(connection: sqlite3.Connection, number: int, told: list[bytes], proven: int) -> None:
+def _take_last(
+    connection: sqlite3.Connection,
+    number: int,
+    told: list[bytes],
+    proven: int,
+    waited_for: list[str],
+    origin: dict[str, object],
+    now_us: int,
+) -> rebuilding.Restored:
+    """Enter the last file, and the entry that tells of all that came back, however often that was interrupted."""
+    _take(connection, number, told, proven, waited_for)
+    restored = rebuilding.restored_ranges(connection)[-1]
+    append(connection, now_us, LedgerKind.LEDGER_RESTORED, origin | {"first": restored.first, "last": restored.last})
+    return restored
+
+
+def _take(connection: sqlite3.Connection, number: int, told: list[bytes], proven: int, waited_for: list[str]) -> None:
     """Enter the lines of one file beyond what the index has. Raises Altered where they do not continue it."""
     first = number * LINES
     known = lines(connection, first, len(told))
@@ -129,3 +147,5 @@ def _take(connection: sqlite3.Connection, number: int, told: list[bytes], proven
         put(connection, seq, at_us, kind, body)
     if len(told) > len(known):
         rebuilding.note_restored(connection, rebuilding.Restored(first + len(known) + 1, first + len(told), proven))
+        # With the first of them: a start that is cut off here must not delete by an index that has only half of it.
+        rebuilding.wait_for(connection, waited_for)

@@ -146,8 +146,7 @@ class Controller:
         world, clock, database = self.world, self.clock, self.database
         key = open_key(world.root / "state", ORIGIN)
         folders = [(disk, world.path(disk)) for disk in DISKS]
-        if await restore_ledger(database, folders, RECORDER, key, clock.wall_us()) is not None:
-            await database.write(rebuilding.wait_for, DISKS)
+        await restore_ledger(database, folders, RECORDER, key, clock.wall_us())
         while await database.write(replay, self.law.tz):
             pass
         against = await contradictions(database, folders, RECORDER, key)

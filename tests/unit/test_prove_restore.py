@@ -12,11 +12,14 @@ import pytest
 from edged.archive import tree
 from edged.archive.database import Database
 from edged.archive.ledger import LedgerKind, about, append, camera_topic, entries, lines
+from edged.archive.rebuilding import awaited
 from edged.archive.volumes import open_volumes
 from edged.base.clock import ManualClock
+from edged.prove import restore
 from edged.prove.checkpoints import sign_head
 from edged.prove.key import LedgerKey, open_key
 from edged.prove.mirror import Mirror
+from edged.prove.mirror_files import LINES
 from edged.prove.restore import Restored, contradictions, restore_ledger
 from tests.proving import ORIGIN, edit
 
@@ -122,6 +125,41 @@ async def test_an_old_copy_of_the_index_gets_what_it_lacks(recorder: Recorder) -
         assert back == Restored("disk", 22, 41, True, 41)
         assert against == []
         assert await database.read(tree.root, 41)
+
+
+async def test_i1_a_restore_that_is_cut_off_has_retention_wait_and_is_told_whole(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two files of a copy are two transactions; nothing may be deleted by half a ledger, nor half of it be told."""
+    async with recorder.started() as (database, _, _):
+        await database.write(grow_at_once, LINES)
+    os.unlink(recorder.path / "index.db")
+    database = Database(recorder.path / "index.db")
+    with monkeypatch.context() as power:
+        power.setattr(restore, "_take_last", cut_power)
+        with pytest.raises(PowerCut):
+            await restore_ledger(database, recorder.folders, "nvr", recorder.key, 7)
+    assert await database.read(tree.size) == LINES, "the first file came back, the second did not"
+    assert await database.read(awaited) == ["disk"]
+    database.close()
+    async with recorder.started() as (database, back, against):
+        assert back == Restored("disk", 1, LINES + 1, True, LINES + 1)
+        assert against == []
+        (entry,) = [e for e in await database.read(entries, LINES) if e.kind is LedgerKind.LEDGER_RESTORED]
+        assert (entry.body["first"], entry.body["last"]) == (1, LINES + 1)
+
+
+class PowerCut(Exception):
+    pass
+
+
+def cut_power(*_: object) -> None:
+    raise PowerCut
+
+
+def grow_at_once(connection: sqlite3.Connection, count: int) -> None:
+    for number in range(count):
+        append(connection, number, LedgerKind.CAMERA_ADOPTED, {"camera": "cam-1", "n": number})
 
 
 async def test_law_29_an_index_rewritten_beside_its_copies_is_found(recorder: Recorder) -> None:
