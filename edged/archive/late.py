@@ -10,9 +10,9 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from edged.archive import meta
 from edged.archive.ledger import LedgerKind, about, append, camera_topic
 from edged.base.clock import DAY
-from edged.base.files import canonical_json
 from edged.base.spans import Span
 
 # Behind by more than this, footage is late. A controller that was down for a night is not; a disk that was away is.
@@ -37,10 +37,7 @@ def note_late(connection: sqlite3.Connection, found: Mapping[str, Iterable[Span]
         for span in spans:
             count, first, last = count + 1, min(first, span.start_us), max(last, span.end_us)
         noted[camera] = (count, first, last)
-    connection.execute(
-        "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
-        (_NOTED, canonical_json(noted).decode()),
-    )
+    meta.write_json(connection, _NOTED, noted)
 
 
 def tell_late(connection: sqlite3.Connection, at_us: int) -> int:
@@ -50,7 +47,7 @@ def tell_late(connection: sqlite3.Connection, at_us: int) -> int:
         body = {"camera": camera, "segments": count, "from_us": first, "to_us": last}
         append(connection, at_us, LedgerKind.FOOTAGE_LATE, body)
     if noted:
-        connection.execute("DELETE FROM meta WHERE key = ?", (_NOTED,))
+        meta.forget(connection, _NOTED)
     return len(noted)
 
 
@@ -67,5 +64,4 @@ def late(connection: sqlite3.Connection, camera: str, span: Span) -> Late | None
 
 
 def _noted(connection: sqlite3.Connection) -> dict[str, tuple[int, int, int]]:
-    row = connection.execute("SELECT value FROM meta WHERE key = ?", (_NOTED,)).fetchone()
-    return {} if row is None else {camera: tuple(told) for camera, told in json.loads(row["value"]).items()}
+    return {camera: tuple(told) for camera, told in (meta.read_json(connection, _NOTED) or {}).items()}

@@ -16,6 +16,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from edged.archive import meta
 from edged.base.clock import DAY
 
 # Brokers write their retained messages to disk now and then (mosquitto: every 30 minutes), so after a power cut one
@@ -58,7 +59,7 @@ def enqueue(
     """
     if isinstance(payload, str) and not isinstance(json.loads(payload), dict):
         raise ValueError(f"a message is a JSON object; the one for {topic.partition('/')[0]} is not")
-    if _meta(connection, _OFF) is not None:
+    if meta.read(connection, _OFF) is not None:
         return 0
     text = payload if isinstance(payload, str) else json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
     if latest:
@@ -125,7 +126,7 @@ def retained(connection: sqlite3.Connection, now_us: int) -> list[Queued]:
     ).fetchall():
         kept = json.loads(row["value"])
         if kept["body"].get("state") == "closed" and kept["created_us"] < now_us - REMEMBER_CLOSED_US:
-            connection.execute("DELETE FROM meta WHERE key = ?", (row["key"],))
+            meta.forget(connection, row["key"])
             continue
         found.append(Queued(topic=row["key"][len(_KEPT) :], **kept))
     return sorted(found, key=lambda message: message.seq)
@@ -157,35 +158,23 @@ def newest(connection: sqlite3.Connection) -> int:
 
 def next_session(connection: sqlite3.Connection) -> Session:
     """Begin a connection: its `bd_seq` is one more than that of any connection before, also over restarts."""
-    bd_seq = int(_meta(connection, _BD_SEQ) or 0) + 1
-    _set_meta(connection, _BD_SEQ, str(bd_seq))
+    bd_seq = int(meta.read(connection, _BD_SEQ) or 0) + 1
+    meta.write(connection, _BD_SEQ, str(bd_seq))
     return Session(bd_seq=bd_seq, epoch=_epoch(connection))
 
 
 def switch(connection: sqlite3.Connection, on: bool) -> None:
     """Say whether a broker is configured. Without one nothing is queued, and what waited is dropped."""
     if on:
-        connection.execute("DELETE FROM meta WHERE key = ?", (_OFF,))
+        meta.forget(connection, _OFF)
     else:
-        _set_meta(connection, _OFF, "1")
+        meta.write(connection, _OFF, "1")
         connection.execute("DELETE FROM outbox")
 
 
 def _epoch(connection: sqlite3.Connection) -> str:
-    epoch = _meta(connection, _EPOCH)
+    epoch = meta.read(connection, _EPOCH)
     if epoch is None:
         epoch = secrets.token_hex(6)
-        _set_meta(connection, _EPOCH, epoch)
+        meta.write(connection, _EPOCH, epoch)
     return epoch
-
-
-def _meta(connection: sqlite3.Connection, key: str) -> str | None:
-    row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-    return None if row is None else str(row[0])
-
-
-def _set_meta(connection: sqlite3.Connection, key: str, value: str) -> None:
-    connection.execute(
-        "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-        (key, value),
-    )

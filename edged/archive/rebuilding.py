@@ -5,10 +5,11 @@ Until every volume with an earlier life has been read and compared, retention is
 less: anybody who can write to a volume can write such lines.
 """
 
-import json
 import sqlite3
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from edged.archive import meta
 
 _AWAITED = "rebuild.awaited"  # meta: JSON array of volume ids
 _RESTORED = "rebuild.restored"  # meta: JSON array of [first, last, proven]
@@ -25,19 +26,19 @@ class Restored(NamedTuple):
 
 def wait_for(connection: sqlite3.Connection, volumes: Iterable[str]) -> None:
     """Retention is read-only until these volumes have been read and compared, within the caller's transaction."""
-    _put(connection, _AWAITED, sorted({*awaited(connection), *volumes}))
+    meta.write_json(connection, _AWAITED, sorted({*awaited(connection), *volumes}))
 
 
 def awaited(connection: sqlite3.Connection) -> list[str]:
     """The volumes that still have to be read and compared before anything may be deleted; empty where all is well."""
-    found: list[str] = _get(connection, _AWAITED, [])
+    found: list[str] = meta.read_json(connection, _AWAITED) or []
     return found
 
 
 def done_with(connection: sqlite3.Connection, volumes: Iterable[str]) -> list[str]:
     """These volumes have been read and compared; returns what is still awaited."""
     left = sorted(set(awaited(connection)) - set(volumes))
-    _put(connection, _AWAITED, left)
+    meta.write_json(connection, _AWAITED, left)
     return left
 
 
@@ -46,12 +47,12 @@ def note_restored(connection: sqlite3.Connection, restored: Restored) -> None:
     known = restored_ranges(connection)
     if known and known[-1].last + 1 == restored.first:
         restored = Restored(known.pop().first, restored.last, restored.proven)
-    _put(connection, _RESTORED, [*known, restored])
+    meta.write_json(connection, _RESTORED, [*known, restored])
 
 
 def restored_ranges(connection: sqlite3.Connection) -> list[Restored]:
     """Which entries ever came back from a volume, in order; empty on a box that has never lost its index."""
-    return [Restored(*one) for one in _get(connection, _RESTORED, [])]
+    return [Restored(*one) for one in meta.read_json(connection, _RESTORED) or []]
 
 
 def proven(ranges: Iterable[Restored], seq: int) -> bool:
@@ -62,23 +63,11 @@ def proven(ranges: Iterable[Restored], seq: int) -> bool:
 def to_replay(connection: sqlite3.Connection) -> tuple[int, int] | None:
     """The first and the last restored entry that have not been carried out yet, None where there is none."""
     ranges = restored_ranges(connection)
-    done: int = _get(connection, _REPLAYED, 0)
+    done: int = meta.read_json(connection, _REPLAYED) or 0
     left = [one for one in ranges if one.last > done]
     return (max(done + 1, left[0].first), left[0].last) if left else None
 
 
 def replayed(connection: sqlite3.Connection, up_to: int) -> None:
     """The restored entries up to this one have been carried out."""
-    _put(connection, _REPLAYED, up_to)
-
-
-def _get(connection: sqlite3.Connection, key: str, default: Any) -> Any:
-    row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-    return default if row is None else json.loads(row["value"])
-
-
-def _put(connection: sqlite3.Connection, key: str, value: object) -> None:
-    connection.execute(
-        "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-        (key, json.dumps(value)),
-    )
+    meta.write_json(connection, _REPLAYED, up_to)

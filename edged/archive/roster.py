@@ -222,12 +222,6 @@ def find_by_endpoint(connection: sqlite3.Connection, endpoint_reference: str) ->
     return _one(connection, "endpoint_reference = ?", endpoint_reference)
 
 
-def find_by_serial(connection: sqlite3.Connection, serial: str) -> Camera | None:
-    """The camera of this serial number; None where there is none, or several (cheap devices share one)."""
-    rows = connection.execute("SELECT * FROM camera WHERE serial = ? LIMIT 2", (serial,)).fetchall()
-    return _camera(rows[0]) if len(rows) == 1 else None
-
-
 def cameras(connection: sqlite3.Connection, state: CameraState | None = None) -> list[Camera]:
     """All cameras by id, or those in `state`."""
     rows = connection.execute("SELECT * FROM camera WHERE ?1 IS NULL OR state = ?1 ORDER BY id", (state,))

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
+from edged.archive import meta
 from edged.archive.layout import parse_segment_path, segment_path
 from edged.archive.schema import SEALED, STREAM_NO
 from edged.base.clock import HOUR, MINUTE, SECOND
@@ -233,8 +234,7 @@ def totals(connection: sqlite3.Connection) -> list[Total]:
 
 def longest_us(connection: sqlite3.Connection, key: str) -> int:
     """The longest segment or loss ever indexed, never less than an hour."""
-    row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-    return HOUR if row is None else max(HOUR, int(row["value"]))
+    return max(HOUR, int(meta.read(connection, key) or 0))
 
 
 def _rows(connection: sqlite3.Connection, sql: str, values: Iterable[object]) -> list[SegmentRow]:

@@ -7,7 +7,6 @@ law: their hashes stand in the ledger as they are.
 
 import hashlib
 import hmac
-import json
 import secrets
 import sqlite3
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
+from edged.archive import meta
 from edged.archive.ledger import LedgerKind, append
 from edged.base.files import canonical_json
 
@@ -29,17 +29,18 @@ def record_changes(
 
     `packs` is the content of each rule pack by name.
     """
-    secret = _get(connection, _SECRET)
+    secret = meta.read(connection, _SECRET)
     if secret is None:
-        secret = _put(connection, _SECRET, secrets.token_hex(32))
+        secret = secrets.token_hex(32)
+        meta.write(connection, _SECRET, secret)
     values = {
         key: hmac.new(bytes.fromhex(secret), value, "sha256").hexdigest() for key, value in sorted(_values(config, ""))
     }
     rules = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(packs.items())}
     changed = []
     for name, now, kind in ((_CONFIG, values, LedgerKind.CONFIG_CHANGED), (_RULES, rules, LedgerKind.RULES_CHANGED)):
-        told = _get(connection, name)
-        before: dict[str, str] = json.loads(told) if told is not None else {}
+        told: dict[str, str] | None = meta.read_json(connection, name)
+        before = told or {}
         if now == before:
             continue
         keys = sorted(key for key in {*now, *before} if now.get(key) != before.get(key))
@@ -49,7 +50,7 @@ def record_changes(
         if kind is LedgerKind.RULES_CHANGED:
             body["packs"] = now
         append(connection, now_us, kind, body)
-        _put(connection, name, canonical_json(now).decode())
+        meta.write_json(connection, name, now)
         changed += keys if told is not None else []
     return changed
 
@@ -73,16 +74,3 @@ def _values(value: object, key: str) -> Iterator[tuple[str, bytes]]:
             yield key, value.get_secret_value().encode()
         case _:
             yield key, repr(value).encode()
-
-
-def _get(connection: sqlite3.Connection, key: str) -> str | None:
-    row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-    return None if row is None else str(row["value"])
-
-
-def _put(connection: sqlite3.Connection, key: str, value: str) -> str:
-    connection.execute(
-        "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-        (key, value),
-    )
-    return value

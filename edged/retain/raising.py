@@ -6,11 +6,11 @@ mean millions of rows: they are gone through in short transactions, between whic
 """
 
 import itertools
-import json
 import sqlite3
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from edged.archive import meta
 from edged.archive.database import Database
 from edged.archive.indexing import floor_no
 from edged.archive.ledger import LedgerKind, append
@@ -187,14 +187,9 @@ def _to_compare(connection: sqlite3.Connection) -> tuple[list[Camera], dict[str,
 
 
 def _applied(connection: sqlite3.Connection) -> dict[str, int]:
-    row = connection.execute("SELECT value FROM meta WHERE key = ?", (_APPLIED,)).fetchone()
-    found: dict[str, int] = {} if row is None else json.loads(row["value"])
+    found: dict[str, int] = meta.read_json(connection, _APPLIED) or {}
     return found
 
 
 def _remember(connection: sqlite3.Connection, camera_id: str, days: int) -> None:
-    applied = _applied(connection) | {camera_id: days}
-    connection.execute(
-        "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-        (_APPLIED, json.dumps(applied, sort_keys=True)),
-    )
+    meta.write_json(connection, _APPLIED, _applied(connection) | {camera_id: days})

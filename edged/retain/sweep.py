@@ -1,10 +1,9 @@
 """The sweep: deletes what must or may go, and nothing else.
 
-One pass, in order: move the retention clock; prove the volumes; raise floors where the law or a
-corrected clock demands it; complete what a crash
-left; delete what a duty to delete has reached; where a volume is below its reserve, delete the oldest footage past its
-floor, looking again at the free space before deleting more. Each deletion is mark + ledger entry in one transaction,
-unlink, sync of the folder, and then the row is forgotten.
+One pass, in order: move the retention clock; raise floors where the law or a corrected clock demands it; prove the
+volumes; complete what a crash left; delete what a duty to delete has reached; where a volume is below its reserve,
+delete the oldest footage past its floor, looking again at the free space before deleting more. Each deletion is mark +
+ledger entry in one transaction, unlink, sync of the folder, and then the row is forgotten.
 
 Nothing is deleted where the retention clock is not trusted, the volume's identity is not proven, or its free space
 cannot be read; the report says so.

@@ -1,11 +1,11 @@
 """Moves the retention clock and keeps it in the index, with its ledger entries; what it decides is in `clock`."""
 
 import dataclasses
-import json
 import sqlite3
 from collections.abc import Callable
 from typing import Any
 
+from edged.archive import meta
 from edged.archive.database import Database
 from edged.archive.ledger import LedgerKind, append
 from edged.archive.rebuilding import proven, restored_ranges
@@ -59,14 +59,14 @@ def confirm(connection: sqlite3.Connection, by: str, now: Reading) -> RetentionT
     person = " ".join(by.split())
     if not person:
         raise ConfirmationRefused("nobody is named", hint="say who confirms the clock: --by NAME")
-    first: dict[str, Any] | None = _get(connection, _CONFIRMATION)
+    first: dict[str, Any] | None = meta.read_json(connection, _CONFIRMATION)
     complete = second_person(first, person, now)
     body = {"event": f"{person} confirmed the wall clock", "by": person, "first": None, **dataclasses.asdict(now)}
     if first is None or not complete:
-        _put(connection, _CONFIRMATION, {"by": person, **dataclasses.asdict(now)})
+        meta.write_json(connection, _CONFIRMATION, {"by": person, **dataclasses.asdict(now)})
         append(connection, now.wall_us, LedgerKind.CLOCK_EVENT, body)
         return None
-    connection.execute("DELETE FROM meta WHERE key = ?", (_CONFIRMATION,))
+    meta.forget(connection, _CONFIRMATION)
     append(connection, now.wall_us, LedgerKind.CLOCK_EVENT, body | {"first": first["by"]})
     return _tick(connection, now, f"{first['by']} and {person} have confirmed")
 
@@ -76,7 +76,7 @@ def read_state(connection: sqlite3.Connection) -> RetentionState | None:
     row = connection.execute("SELECT * FROM retention_clock").fetchone()
     if row is None:
         return None
-    rest = _get(connection, _STATE) or {"unproven_us": 0, "doubt_from_us": row["wall_us"]}
+    rest = meta.read_json(connection, _STATE) or {"unproven_us": 0, "doubt_from_us": row["wall_us"]}
     return RetentionState(
         retention_us=row["retention_us"],
         reading=Reading(wall_us=row["wall_us"], mono_us=row["mono_us"], boot_id=row["boot_id"]),
@@ -91,11 +91,11 @@ def pending_corrections(connection: sqlite3.Connection) -> list[Correction]:
 
 def correction_done(connection: sqlite3.Connection) -> None:
     """The footage of the oldest pending correction has its full floor."""
-    _put(connection, _CORRECTIONS, _waiting(connection)[1:])
+    meta.write_json(connection, _CORRECTIONS, _waiting(connection)[1:])
 
 
 def _waiting(connection: sqlite3.Connection) -> list[list[int]]:
-    waiting: list[list[int]] = _get(connection, _CORRECTIONS) or []
+    waiting: list[list[int]] = meta.read_json(connection, _CORRECTIONS) or []
     return waiting
 
 
@@ -155,18 +155,10 @@ def _store(connection: sqlite3.Connection, step: Advance) -> None:
             " VALUES (1, :retention_us, :mono_us, :boot_id, :wall_us)",
             values,
         )
-    _put(connection, _STATE, {"unproven_us": step.state.unproven_us, "doubt_from_us": step.state.doubt_from_us})
-    if step.correction is not None:
-        _put(connection, _CORRECTIONS, [*_waiting(connection), [*step.correction.labels, step.correction.shift_us]])
-
-
-def _get(connection: sqlite3.Connection, key: str) -> Any:
-    row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-    return None if row is None else json.loads(row["value"])
-
-
-def _put(connection: sqlite3.Connection, key: str, value: object) -> None:
-    connection.execute(
-        "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-        (key, json.dumps(value, sort_keys=True)),
+    meta.write_json(
+        connection, _STATE, {"unproven_us": step.state.unproven_us, "doubt_from_us": step.state.doubt_from_us}
     )
+    if step.correction is not None:
+        meta.write_json(
+            connection, _CORRECTIONS, [*_waiting(connection), [*step.correction.labels, step.correction.shift_us]]
+        )

@@ -79,7 +79,6 @@ def test_a_camera_seen_again_keeps_row_state_and_what_is_not_told_anew(connectio
     assert (again.serial, again.name, again.clock_offset_us) == ("S1", "door", -7)
     assert again.details == {"url": "rtsp://secret/2"}
     assert roster.find_by_endpoint(connection, "urn:uuid:cam-1") == again
-    assert roster.find_by_serial(connection, "S1") == again
 
 
 def test_i9_a_printed_camera_shows_no_secret(connection: sqlite3.Connection) -> None:
@@ -90,12 +89,6 @@ def test_i9_a_printed_camera_shows_no_secret(connection: sqlite3.Connection) -> 
         assert secret not in shown
     roster.adopt(connection, "cam-1", T0)
     assert "SECRET" not in json.dumps([entry.body for entry in entries(connection)])
-
-
-def test_a_serial_shared_by_two_cameras_identifies_neither(connection: sqlite3.Connection) -> None:
-    found(connection, "cam-1", serial="00000")
-    found(connection, "cam-2", serial="00000")
-    assert roster.find_by_serial(connection, "00000") is None
 
 
 def test_two_cameras_cannot_share_an_endpoint_reference(connection: sqlite3.Connection) -> None:
