@@ -60,7 +60,7 @@ def altered(bundle: Path, name: str, content: bytes, keys: list[bytes]) -> None:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("trusted", [True, False], ids=["key given", "key of the bundle"])
 @given(data=st.data())
-@settings(max_examples=examples(150), deadline=None)
+@settings(max_examples=examples(150))
 def test_any_byte_of_any_file_changed_is_detected(
     whole: tuple[Path, bytes], name: str, trusted: bool, data: st.DataObject
 ) -> None:

@@ -294,7 +294,7 @@ def test_spans_join_only_where_they_touch(connection: sqlite3.Connection) -> Non
     assert connection.execute("SELECT count(*) FROM segment").fetchone()[0] == 6
 
 
-@settings(max_examples=examples(60), deadline=None)
+@settings(max_examples=examples(60))
 @given(st.lists(st.tuples(st.integers(0, 300), st.integers(0, 40)), min_size=1, max_size=25), st.integers(1, 6))
 def test_i4_merged_coverage_is_the_union_in_any_order_and_batching(
     tmp_path_factory: pytest.TempPathFactory, pieces: list[tuple[int, int]], batch: int

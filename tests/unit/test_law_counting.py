@@ -65,7 +65,7 @@ def test_a_midnight_that_comes_twice_is_taken_the_second_time() -> None:
     assert keep_until_us(local(2025, 10, 31, 12, zone=havana), 1, havana) == us(twice.replace(fold=1))
 
 
-@settings(derandomize=not DEEP, deadline=None, max_examples=examples(500))
+@settings(derandomize=not DEEP, max_examples=examples(500))
 @given(st.integers(0, 4_000_000_000 * SECOND), st.integers(1, 800), st.sampled_from(ZONES))
 def test_a_floor_is_never_short_and_never_two_days_long(end_us: int, days: int, zone: zoneinfo.ZoneInfo) -> None:
     until = keep_until_us(end_us, days, zone)

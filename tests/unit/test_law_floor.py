@@ -101,7 +101,7 @@ def test_a_duty_to_delete_never_undercuts_a_longer_floor() -> None:
     assert (decision.floor.days, decision.ceiling_days, decision.ceiling_rule) == (90, 90, "test/2")
 
 
-@settings(derandomize=not DEEP, deadline=None)
+@settings(derandomize=not DEEP)
 @given(
     st.lists(
         st.tuples(

@@ -32,7 +32,7 @@ ZONES = ("Asia/Shanghai", "Europe/Berlin", "America/Havana", "Asia/Kathmandu", "
 ELSEWHERE = [SiteLaw(load_packs(shipped_packs()), "jilin", name, 3) for name in ZONES]
 
 
-@settings(derandomize=not DEEP, deadline=None)
+@settings(derandomize=not DEEP)
 @given(st.integers(2_000_000_000, 2_030_000_000), st.integers(-90, 90), st.sampled_from(ELSEWHERE))
 def test_answers_kept_by_the_minute_and_the_day_are_those_of_counting(second: int, near: int, law: SiteLaw) -> None:
     """I1: one law asked again and again, as by intake, around the midnights where a wrong answer would show."""

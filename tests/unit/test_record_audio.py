@@ -89,7 +89,7 @@ def test_aac_that_makes_no_sense_is_left_out_and_said(payload: bytes) -> None:
     assert ear.quirks == {Quirk.AUDIO_UNUSABLE}
 
 
-@settings(max_examples=examples(300), deadline=None)
+@settings(max_examples=examples(300))
 @given(st.lists(st.binary(max_size=60), max_size=12), st.integers(0, 32), st.integers(0, 8))
 def test_whatever_a_camera_sends_nothing_is_raised(payloads: list[bytes], size_bits: int, index_bits: int) -> None:
     ear = Ear(replace(aac_track(), size_length=size_bits, index_length=index_bits))

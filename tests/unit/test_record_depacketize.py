@@ -45,7 +45,7 @@ def test_a_film_comes_out_as_it_went_in() -> None:
     assert receiver.video.format == describe(clip.sps, (clip.pps,))
 
 
-@settings(max_examples=examples(40), deadline=None)
+@settings(max_examples=examples(40))
 @given(st.lists(st.integers(1, 9000), min_size=1, max_size=60))
 def test_portions_do_not_matter(sizes: list[int]) -> None:
     stream = b"".join(frame.data for frame in show(film(), 40))
@@ -62,7 +62,7 @@ def test_portions_do_not_matter(sizes: list[int]) -> None:
     assert split.video.packets == whole.video.packets
 
 
-@settings(max_examples=examples(300), deadline=None)
+@settings(max_examples=examples(300))
 @given(st.binary(max_size=400), st.integers(1, 40))
 def test_any_bytes_are_taken_or_refused(noise: bytes, size: int) -> None:
     for lead in (b"", b"$\0", packet(KEY + b"abc", number=1, stamp=1)[:-2], b"RTSP/1.0 200 OK\r\n"):
@@ -76,7 +76,7 @@ def test_any_bytes_are_taken_or_refused(noise: bytes, size: int) -> None:
         assert receiver.rest <= 65_539 + 400
 
 
-@settings(max_examples=examples(200), deadline=None)
+@settings(max_examples=examples(200))
 @given(st.lists(st.binary(min_size=1, max_size=30), max_size=12), st.data())
 def test_any_payloads_leave_whole_nal_units(payloads: list[bytes], data: st.DataObject) -> None:
     receiver = Receiver()
@@ -98,7 +98,7 @@ _PAYLOADS = {
 
 
 @pytest.mark.parametrize("codec", _PAYLOADS, ids=str)
-@settings(max_examples=examples(200), deadline=None)
+@settings(max_examples=examples(200))
 @given(st.data())
 def test_the_short_ways_and_the_thorough_one_come_to_the_same(codec: Codec, data: st.DataObject) -> None:
     """The reader takes most packets without parsing them: whatever came before, that must not show."""

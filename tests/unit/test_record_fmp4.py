@@ -105,7 +105,7 @@ def test_i7_blocks_that_were_never_written_are_no_footage() -> None:
         assert found.length == intact
 
 
-@settings(max_examples=examples(150), deadline=None)
+@settings(max_examples=examples(150))
 @given(st.binary(max_size=200), st.integers(0, 3000))
 def test_any_bytes_are_salvaged_or_not(noise: bytes, at: int) -> None:
     assert salvage_bytes(noise) is None

@@ -53,7 +53,7 @@ def test_a_film_comes_out_as_it_went_in() -> None:
     assert receiver.video.format == describe(clip.vps, clip.sps, (clip.pps,))
 
 
-@settings(max_examples=examples(30), deadline=None)
+@settings(max_examples=examples(30))
 @given(st.lists(st.integers(1, 9000), min_size=1, max_size=60))
 def test_portions_do_not_matter(sizes: list[int]) -> None:
     stream = b"".join(frame.data for frame in show(film(codec="h265"), 30))
@@ -103,7 +103,7 @@ def test_a_fragment_of_another_unit_does_not_continue_this_one() -> None:
     assert receiver.video.torn_units == 1
 
 
-@settings(max_examples=examples(200), deadline=None)
+@settings(max_examples=examples(200))
 @given(st.lists(st.binary(min_size=1, max_size=30), max_size=12), st.data())
 def test_any_payloads_leave_whole_nal_units(payloads: list[bytes], data: st.DataObject) -> None:
     receiver = Receiver(codec=Codec.H265)

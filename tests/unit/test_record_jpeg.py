@@ -208,7 +208,7 @@ def test_pictures_too_large_for_rtp_take_their_size_from_the_description() -> No
         Receiver(codec=Codec.JPEG).feed(send(b"\x12" * 90, size=(0, 0))[0])
 
 
-@settings(max_examples=examples(300), deadline=None)
+@settings(max_examples=examples(300))
 @given(st.lists(st.binary(min_size=1, max_size=160), max_size=12), st.data())
 def test_any_payloads_give_whole_pictures_or_none(payloads: list[bytes], data: st.DataObject) -> None:
     receiver = Receiver(codec=Codec.JPEG)

@@ -215,7 +215,7 @@ def test_i4_i7_a_loss_is_told_with_its_fragment_and_once_more_when_it_grows() ->
     assert recording.tapes[0].end is None, "the segment is still open"
 
 
-@settings(max_examples=examples(60), deadline=None)
+@settings(max_examples=examples(60))
 @given(st.integers(0, 2**32), st.floats(0, 0.3), st.lists(st.integers(0, 399), max_size=6, unique=True))
 def test_i4_every_lost_packet_is_in_exactly_one_fact(seed: int, share: float, turns: list[int]) -> None:
     """With a volume that takes nothing now and then, and flushes wherever they fall."""

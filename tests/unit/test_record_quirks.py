@@ -202,7 +202,7 @@ def test_channels_that_were_not_asked_for_are_passed_over(tmp_path: Path) -> Non
     assert recording.quirks == [Quirk.STRAY_PACKETS]
 
 
-@settings(max_examples=examples(60), deadline=None)
+@settings(max_examples=examples(60))
 @given(st.binary(min_size=1, max_size=200), st.lists(st.integers(1, 3000), min_size=1, max_size=30))
 def test_garbage_reads_the_same_however_it_is_cut_up(noise: bytes, sizes: list[int]) -> None:
     shown = show(film(), 20)

@@ -303,7 +303,7 @@ def test_b_frames_are_shown_where_they_belong(tmp_path: Path) -> None:
     assert len(shown) == 200
 
 
-@settings(max_examples=examples(200), deadline=None)
+@settings(max_examples=examples(200))
 @given(st.lists(st.integers(-CLOCK, 3 * CLOCK), min_size=1, max_size=40), st.integers(0, 100))
 def test_whatever_the_times_decoding_times_rise_and_showing_times_are_kept(times: list[int], first: int) -> None:
     samples, decoding = lay_out(times, [1] * len(times), [0], first, 3600)
@@ -313,7 +313,7 @@ def test_whatever_the_times_decoding_times_rise_and_showing_times_are_kept(times
     assert all(sample.duration > 0 for sample in samples)
 
 
-@settings(max_examples=examples(200), deadline=None)
+@settings(max_examples=examples(200))
 @given(st.lists(st.tuples(st.integers(0, 0xFFFF_FFFF), st.integers(0, 20 * SECOND)), max_size=60))
 def test_whatever_a_camera_says_media_time_only_rises(steps: list[tuple[int, int]]) -> None:
     media = MediaTime()

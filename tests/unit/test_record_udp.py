@@ -33,7 +33,7 @@ def numbers(packets: list[Held]) -> list[int]:
     return [int.from_bytes(packet.data[:2], "big") for packet in packets]
 
 
-@settings(max_examples=examples(200), deadline=None)
+@settings(max_examples=examples(200))
 @given(st.integers(0, 0xFFFF), st.integers(5, 300), st.integers(0, 2**32))
 def test_what_is_dropped_doubled_and_shuffled_comes_out_in_order_and_once(first: int, count: int, seed: int) -> None:
     draw = random.Random(seed)

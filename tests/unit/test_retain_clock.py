@@ -137,7 +137,7 @@ def test_a_time_services_small_step_back_does_not_stop_deletion() -> None:
     assert moved.event is None
 
 
-@settings(derandomize=not DEEP, deadline=None, max_examples=examples(300))
+@settings(derandomize=not DEEP, max_examples=examples(300))
 @given(
     st.lists(
         st.tuples(

@@ -82,7 +82,7 @@ def test_i10_a_doubt_about_clock_or_volume_keeps(doubt: str, said: str) -> None:
     assert said in kept.because
 
 
-@settings(derandomize=not DEEP, deadline=None, max_examples=examples(400))
+@settings(derandomize=not DEEP, max_examples=examples(400))
 @given(
     st.integers(NOW - 60 * DAY, NOW + 60 * DAY),
     st.sampled_from([(), ("hold-1",), ("hold-1", "hold-2")]),
