@@ -8,6 +8,7 @@ they are: a clock that steps back may record the same minute twice, and both are
 import dataclasses
 import json
 import sqlite3
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -116,13 +117,13 @@ class _Batch:
         self._told = Told(connection)
         self._cameras: dict[str, int] = {}
         self._floors: dict[Floor, int] = {}
-        self._spans: dict[tuple[int, int], list[Span]] = {}
-        self._days: dict[tuple[int, int, int], list[int]] = {}
+        self._spans: defaultdict[tuple[int, int], list[Span]] = defaultdict(list)
+        self._days: defaultdict[tuple[int, int, int], list[int]] = defaultdict(lambda: [0, 0, 0])
         self._gone: dict[tuple[int, int, int], list[int]] = {}
         self._hours: set[tuple[int, int, int]] = set()
         self._late: dict[str, list[Span]] = {}
-        self._folders: set[compared.FolderKey] = set()
-        self._longest = {LONGEST_SEGMENT: 0, LONGEST_LOSS: 0}
+        self._folders: set[tuple[str, int, int]] = set()  # as compared.FolderKey
+        self._longest_loss = 0
         self._done = Indexed()
 
     def enter(self, facts: list[Fact]) -> Indexed:
@@ -140,11 +141,14 @@ class _Batch:
         self._merge_coverage()
         self._connection.executemany(_CAMERA_DAY, [(*key, *sums) for key, sums in self._days.items()])
         self._connection.executemany(_CAMERA_DAY_GONE, [(*gone, *key) for key, gone in self._gone.items()])
-        self._connection.executemany(_LONGEST, [(key, str(value)) for key, value in self._longest.items() if value])
+        longest = max((span.length_us for spans in self._spans.values() for span in spans), default=0)
+        for key, length_us in ((LONGEST_SEGMENT, longest), (LONGEST_LOSS, self._longest_loss)):
+            if length_us:
+                self._connection.execute(_LONGEST, (key, str(length_us)))
         self._connection.executemany(_HOUR_DUE, sorted(self._hours))
         if self._late:
             note_late(self._connection, self._late)
-        compared.forget(self._connection, self._volume, self._folders)
+        compared.forget(self._connection, self._volume, map(compared.FolderKey._make, self._folders))
         return self._done
 
     def _find_cameras(self, facts: list[Fact]) -> None:
@@ -161,7 +165,7 @@ class _Batch:
         if self._told:
             name = SegmentKey(fact.camera, fact.stream, fact.start_us, fact.run, fact.seq)
             if name in self._absent and self._told.deleted(name):
-                self._deleted(fact)
+                self._deleted(fact, camera, stream)
                 return
         stamped = self._kept_as(fact)
         key = (camera, stream, fact.start_us, fact.run, fact.seq)
@@ -198,8 +202,8 @@ class _Batch:
         if stamped.late:
             self._done.late += 1
             self._late.setdefault(fact.camera, []).append(Span(fact.start_us, fact.end_us))
-        self._folders.add(compared.FolderKey(fact.camera, stream, fact.start_us // DAY))
-        self._recorded(fact)
+        self._folders.add((fact.camera, stream, fact.start_us // DAY))
+        self._recorded(fact, camera, stream)
 
     def _kept_as(self, fact: SegmentSealed) -> Stamped:
         stamped = self._stamp(fact)
@@ -219,21 +223,19 @@ class _Batch:
         dates = [each.keep_until_us + (floor.days - each.floor.days) * DAY for each in (one, other)]
         return Stamped(floor, max(*dates, keep_until_us(end_us, floor.days, self._zone)), one.late)
 
-    def _deleted(self, fact: SegmentSealed) -> None:
+    def _deleted(self, fact: SegmentSealed, camera: int, stream: int) -> None:
         """It was recorded and has gone lawfully: no row, but its time is covered and its day counts it."""
         self._done.deleted += 1
-        self._recorded(fact)
-        day = self._cameras[fact.camera], STREAM_NO[fact.stream], local_day(fact.end_us, self._zone)
-        gone = self._gone.setdefault(day, [0, 0])
+        self._recorded(fact, camera, stream)
+        gone = self._gone.setdefault((camera, stream, local_day(fact.end_us, self._zone)), [0, 0])
         gone[0] += 1
         gone[1] += fact.bytes
 
-    def _recorded(self, fact: SegmentSealed) -> None:
-        camera, stream = self._cameras[fact.camera], STREAM_NO[fact.stream]
-        self._hours.update((camera, stream, at // HOUR) for at in (fact.start_us, fact.end_us - 1))
-        self._spans.setdefault((camera, stream), []).append(Span(fact.start_us, fact.end_us))
-        self._longest[LONGEST_SEGMENT] = max(self._longest[LONGEST_SEGMENT], fact.end_us - fact.start_us)
-        sums = self._days.setdefault((camera, stream, local_day(fact.end_us, self._zone)), [0, 0, 0])
+    def _recorded(self, fact: SegmentSealed, camera: int, stream: int) -> None:
+        self._hours.add((camera, stream, fact.start_us // HOUR))
+        self._hours.add((camera, stream, (fact.end_us - 1) // HOUR))
+        self._spans[camera, stream].append(Span(fact.start_us, fact.end_us))
+        sums = self._days[camera, stream, local_day(fact.end_us, self._zone)]
         sums[0] += 1
         sums[1] += fact.bytes
         sums[2] += fact.frames
@@ -250,7 +252,7 @@ class _Batch:
                 camera = self._cameras[fact.camera]
                 return (camera, STREAM_NO[fact.stream], fact.at_us, "stream_down", last, cause, 0, 0, code)
             case Loss(start_us=start, end_us=end, cause=cause, packets=packets, frames=frames):
-                self._longest[LONGEST_LOSS] = max(self._longest[LONGEST_LOSS], end - start)
+                self._longest_loss = max(self._longest_loss, end - start)
                 camera = self._cameras[fact.camera]
                 return (camera, STREAM_NO[fact.stream], start, "loss", end, cause, packets, frames, cause)
             case RecorderStart() | RecorderStop():

@@ -25,6 +25,7 @@ class SiteLaw:
         self.tz = zoneinfo.ZoneInfo(timezone)
         self.grace_days = grace_days
         self._decisions: dict[tuple[Situation, dt.date], FloorDecision] = {}
+        self._floors: dict[tuple[Situation, tuple[dt.date, ...]], Floor] = {}
         self._dates: dict[int, dt.date] = {}
         self._free: dict[tuple[dt.date, int], int] = {}
 
@@ -71,8 +72,14 @@ class SiteLaw:
 
     def floor(self, situation: Situation, *at_us: int) -> Floor:
         """The largest floor in force at any of the instants `at_us`."""
-        days = {self._date(at): at for at in at_us}  # nearly always one day alone
-        return max((self.decision(situation, at).floor for at in days.values()), key=lambda floor: floor.days)
+        key = (situation, tuple([self._date(at) for at in at_us]))
+        known = self._floors.get(key)
+        if known is None:
+            if len(self._floors) > _MOST_KNOWN:
+                self._floors.clear()
+            floors = [self.decision(situation, at).floor for at in at_us]
+            known = self._floors[key] = max(floors, key=lambda floor: floor.days)
+        return known
 
     @staticmethod
     def today(now_us: int, retention_us: int | None) -> tuple[int, ...]:
