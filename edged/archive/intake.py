@@ -8,6 +8,7 @@ intake stops on that volume alone, says so, and goes on by itself once the right
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import sqlite3
@@ -34,7 +35,7 @@ from edged.model import Fact, SegmentSealed
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
-CHUNK = 512 * 1024  # bytes read at once: about 1,200 segment lines, some 40 ms of one transaction
+CHUNK = 640 * 1024  # bytes read at once: about 1,500 segment lines, some 40 ms of one transaction
 LONGEST_LINE = 64 * 1024 * 1024  # bytes; a damaged stretch longer than this is for the owner to look at
 LINES = 2000  # at most this many in one transaction, so that nobody waits long for the database
 
@@ -168,10 +169,10 @@ class Intake:
         if not batch.lines:
             return 0
         absent = await followed.worker.run(_absent, volume, batch.facts) if followed.restored else frozenset()
-        # The volume's thread reads on while the database's is busy.
+        entered = asyncio.Event()
         (reached, done), followed.ahead = await asyncio.gather(
-            self._database.write(_store, volume.no, batch, self._stamp, self._zone, absent),
-            _read_ahead(followed, tail, batch.end),
+            self._enter(volume, batch, absent, entered),
+            _read_ahead(followed, tail, batch.end, entered),
         )
         offsets[tail.file] = reached
         self.indexed_segments += done.segments
@@ -188,6 +189,23 @@ class Intake:
             )
         self._on_progress()
         return batch.lines
+
+    async def _enter(
+        self, volume: Volume, batch: _Parsed, absent: frozenset[SegmentKey], entered: asyncio.Event
+    ) -> tuple[int, Indexed]:
+        """One transaction; `entered` is set when all that is left of it is to commit, or it has failed."""
+        loop = asyncio.get_running_loop()
+
+        def enter(connection: sqlite3.Connection) -> tuple[int, Indexed]:
+            done = _store(connection, volume.no, batch, self._stamp, self._zone, absent)
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody waits any more
+                loop.call_soon_threadsafe(entered.set)
+            return done
+
+        try:
+            return await self._database.write(enter)
+        finally:
+            entered.set()
 
 
 def _offsets(connection: sqlite3.Connection, volume_no: int) -> dict[str, int]:
@@ -249,10 +267,15 @@ async def _parsed(followed: _Followed, file: str, start: int) -> _Parsed:
     return await followed.worker.run(_parse, chunk, file, start)
 
 
-async def _read_ahead(followed: _Followed, tail: _Tail, start: int) -> _Parsed | None:
-    """What follows, if it can be read; whatever is in the way is met again, and said, when it is its turn."""
+async def _read_ahead(followed: _Followed, tail: _Tail, start: int, entered: asyncio.Event) -> _Parsed | None:
+    """What follows, if it can be read; whatever is in the way is met again, and said, when it is its turn.
+
+    It is read while the database's thread waits for the disk to commit what was `entered`: before, the two would wait
+    for each other's turn at the interpreter.
+    """
     if start >= tail.size:
         return None
+    await entered.wait()
     try:
         return await _parsed(followed, tail.file, start)
     except (_Stopped, OSError):
