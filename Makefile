@@ -4,14 +4,17 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO_SECONDS ?= 60
+# Where `make install` puts edged, with a Python environment of its own.
+PREFIX ?= /opt/edged
 # Most tests wait for something real to happen: three at a time suit two cores.
 TEST_WORKERS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-deep test-packages check fuzz soak format bench-recorder bench-recorder-short bench-recorder-max bench-archive bench-ledger bench-report lock clean
+.PHONY: help venv install demo test test-deep test-packages check fuzz soak format bench-recorder bench-recorder-short bench-recorder-max bench-archive bench-ledger bench-report lock clean
 
 help:
 	@echo "make demo            four simulated cameras, a broker and edged, told as a story (DEMO_SECONDS=$(DEMO_SECONDS))"
+	@echo "make install         as root: edged below $(PREFIX), its command, units, user and folders; starts nothing"
 	@echo "make test            everything that proves edged: make check, then every test"
 	@echo "make test-deep       the tests that make up their own examples, ten times as many: minutes, not seconds"
 	@echo "make check           format, lint, types, import contracts, documents"
@@ -26,16 +29,36 @@ help:
 	@echo "make format          put the code into the house format"
 	@echo "make lock            resolve the dependencies anew (needs uv)"
 
-$(VENV)/.installed: requirements-dev.lock pyproject.toml
+.PHONY: python
+python:
 	@command -v $(PYTHON) >/dev/null || { echo "missing: $(PYTHON) (Python 3.11 or later; Debian: apt install python3)"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "missing: Python 3.11 or later; $(PYTHON) is older (try make PYTHON=python3.12)"; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "missing: the venv module (Debian: apt install python3-venv)"; exit 1; }
+
+$(VENV)/.installed: requirements-dev.lock pyproject.toml | python
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 venv: $(VENV)/.installed
+
+# Again for an upgrade: what runs goes on until it is restarted, or reloaded in the recorder's case.
+install: python
+	@test "$$(id -u)" = 0 || { echo "make install needs root"; exit 1; }
+	umask 022 && $(PYTHON) -m venv $(PREFIX)
+	umask 022 && $(PREFIX)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	umask 022 && $(PREFIX)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall .
+	ln -sfn $(PREFIX)/bin/edged /usr/local/bin/edged
+	install -m 644 -D -t /usr/local/share/edged config/edged.example.toml config/jurisdictions/*.toml
+	install -m 644 -D -t /etc/sysusers.d systemd/sysusers.d/edged.conf
+	install -m 644 -D -t /etc/tmpfiles.d systemd/tmpfiles.d/edged.conf
+	install -m 644 -D -t /etc/systemd/system systemd/edged.service systemd/edged-recorder@.service
+	sed -i 's,/usr/bin/edged,$(PREFIX)/bin/edged,' /etc/systemd/system/edged.service /etc/systemd/system/edged-recorder@.service
+	systemd-sysusers edged.conf
+	systemd-tmpfiles --create edged.conf
+	@! test -d /run/systemd/system || systemctl daemon-reload
+	@echo "installed; README.md, \"As a service\", tells the next step"
 
 demo: venv
 	@$(BIN)/python -m simulators demo --seconds $(DEMO_SECONDS)

@@ -107,9 +107,7 @@ class Story:
             *("holds", "place", camera, "--from", began, "--case", "demo-case", "--authority", "county police"),
             *("--document", "demo-doc-1", "--by", "first officer"),
         )
-        self._happened(
-            "hold", f"evidence hold {hold['id']} placed on {camera}; it has {hold['segments']} segments so far"
-        )
+        self._happened("hold", f"evidence hold {hold['id']} placed on {camera}; segments so far: {hold['segments']}")
         return str(hold["id"])
 
     async def _dark_and_back(self) -> None:

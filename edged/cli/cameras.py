@@ -7,6 +7,8 @@ from typing import Any
 from edged.cli.client import add_daemon_options, ask, below, person
 from edged.cli.show import for_people, print_json, print_table, time_for_people
 
+NO_CAMERA = "no camera is known: `edged discover` looks for some, or name one in the configuration"
+
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     discover = commands.add_parser(
@@ -21,9 +23,12 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
     cameras = commands.add_parser("cameras", help="list cameras; adopt or remove one")
     acts = cameras.add_subparsers(metavar="ACT")
-    cameras.set_defaults(call=_list)
+    cameras.set_defaults(call=_list, addresses=False)
     add_daemon_options(cameras)
     listing = acts.add_parser("list", help="all cameras of the roster")
+    listing.add_argument(
+        "--addresses", action="store_true", help="which camera an id is: its address and model, which are confidential"
+    )
     listing.set_defaults(call=_list)
     adopt = acts.add_parser("adopt", help="record a found camera from now on")
     remove = acts.add_parser(
@@ -62,9 +67,17 @@ def _discover(arguments: argparse.Namespace) -> int:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    cameras = ask(arguments, "GET", "/v1/cameras")["cameras"]
+    query = {"addresses": "1" if arguments.addresses else None}
+    cameras = ask(arguments, "GET", "/v1/cameras", query=query)["cameras"]
     if arguments.json:
         print_json({"cameras": cameras})
+        return 0
+    if arguments.addresses:
+        print_table(
+            ("CAMERA", "NAME", "ROSTER", "ADDRESS", "MODEL"),
+            [(c["camera"], c["name"], c["roster"], c["address"], c["model"]) for c in cameras],
+            empty=NO_CAMERA,
+        )
         return 0
     print_table(
         ("CAMERA", "NAME", "ROSTER", "FEED", "LAST STORED", "FLOOR", "CAUSE"),
@@ -80,7 +93,7 @@ def _list(arguments: argparse.Namespace) -> int:
             )
             for c in cameras
         ],
-        empty="no camera is known: `edged discover` looks for some, or name one in the configuration",
+        empty=NO_CAMERA,
     )
     return 0
 

@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from edged.cli.client import add_daemon_options, ask, below, person
-from edged.cli.show import print_json, print_table, time_for_people
+from edged.cli.show import count, print_json, print_table, time_for_people
 
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -135,5 +135,4 @@ def _release(arguments: argparse.Namespace) -> int:
 
 def _held(hold: dict[str, Any]) -> str:
     least = "" if hold["complete"] else "at least "
-    count = hold["segments"]
-    return f"{hold['id']}: {_state(hold)}, {least}{count} segment{'' if count == 1 else 's'} so far"
+    return f"{hold['id']}: {_state(hold)}, {least}{count(hold['segments'], 'segment')} so far"

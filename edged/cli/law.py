@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from edged.cli.client import add_daemon_options, ask
 from edged.cli.show import print_json, print_table
@@ -40,18 +41,8 @@ def _explain(arguments: argparse.Namespace) -> int:
         return 0
     designated = "".join(f", {name}" for name in answer["designations"])
     print(f"{answer['camera']}: {answer['jurisdiction']}, {answer['place']} place{designated}")
-    print(f"floor: {answer['floor_days']} days, by {', '.join(answer['rules'])}")
-    if answer["floor_days"] > answer["legal_days"]:
-        print(
-            f"the operator's own minimum; the law's is {answer['legal_days']} days, {', '.join(answer['legal_rules'])}"
-        )
-    after = f"after {answer['ceiling_days']} days and a grace of {answer['grace_days']}"
-    if answer["ceiling_rule"] is not None:
-        print(f"to be deleted {after}, by {answer['ceiling_rule']}")
-    elif answer["keep"] == "floor":
-        print(f"deleted by age: a grace of {answer['grace_days']} days after the floor, by operator/keep-floor")
-    else:
-        print("kept past the floor until its volume needs space")
+    if answer["topic"] == TOPICS[0]:
+        _print_floor(answer)
     print_table(
         ("ENTRY", "RANK", "STATUS", "ANSWER", "WHY"),
         [(e["id"], e["rank"], e["status"], _answer(e), e["why"]) for e in answer["entries"]],
@@ -65,6 +56,21 @@ def _explain(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _print_floor(answer: dict[str, Any]) -> None:
+    print(f"floor: {answer['floor_days']} days, by {', '.join(answer['rules'])}")
+    if answer["floor_days"] > answer["legal_days"]:
+        print(
+            f"the operator's own minimum; the law's is {answer['legal_days']} days, {', '.join(answer['legal_rules'])}"
+        )
+    after = f"after {answer['ceiling_days']} days and a grace of {answer['grace_days']}"
+    if answer["ceiling_rule"] is not None:
+        print(f"to be deleted {after}, by {answer['ceiling_rule']}")
+    elif answer["keep"] == "floor":
+        print(f"deleted by age: a grace of {answer['grace_days']} days after the floor, by operator/keep-floor")
+    else:
+        print("kept past the floor until its volume needs space")
+
+
 def _answer(entry: dict[str, object]) -> str:
     if entry["gives_floor"]:
         return "gives the floor"
@@ -72,11 +78,24 @@ def _answer(entry: dict[str, object]) -> str:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from edged.law.packs import check_pack  # not needed by the commands that ask the daemon
+    from edged.law.packs import BadPack, check_pack  # not needed by the commands that ask the daemon
 
-    pack = check_pack(arguments.pack)
+    try:
+        pack = check_pack(arguments.pack)
+    except BadPack as error:
+        if not arguments.json:
+            raise
+        print_json({"ok": False, "problems": error.what.splitlines()})
+        return 2
     if arguments.json:
-        print_json({"ok": True, "jurisdiction": pack.jurisdiction, "entries": [entry.id for entry in pack.entries]})
+        print_json(
+            {
+                "ok": True,
+                "problems": [],
+                "jurisdiction": pack.jurisdiction,
+                "entries": [entry.id for entry in pack.entries],
+            }
+        )
         return 0
     print(f"{arguments.pack}: good; jurisdiction {pack.jurisdiction}, {len(pack.entries)} entries")
     print_table(

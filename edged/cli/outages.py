@@ -93,6 +93,11 @@ def _show(arguments: argparse.Namespace) -> int:
         return 0
     print(f"{outage['id']}: camera {outage['camera']}, {outage['state']}, cause {outage['cause']}")
     print(f"  last good frame {time_for_people(outage['t0'])}, opened {time_for_people(outage['opened'])}")
+    if outage["good_since"] is not None and outage["closed"] is None:
+        print(f"  good again since {time_for_people(outage['good_since'])}, to stay so for a while")
+    if outage["restored"] is not None:
+        by = f" by {outage['restored_by']}" if outage["restored_by"] else ""
+        print(f"  restored {time_for_people(outage['restored'])}{by}, closed {time_for_people(outage['closed'])}")
     duties = [(f"report to the {to.replace('_', ' ')}", duty) for to, duty in outage["report"]["to"].items()]
     print_table(
         ("DUTY", "DUE", "STANDS", "DONE", "BY", "BECAUSE OF"),

@@ -2,7 +2,7 @@
 
 import argparse
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import urlencode
 
 from edged.cli.client import add_daemon_options, ask
 from edged.cli.explained import explained
@@ -51,7 +51,12 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "floors; what the floors need; and when a disk that is too small will be full.",
     )
     plan.add_argument(
-        "--add-camera", action="append", default=[], metavar="BITRATE", help="with one more camera: 4M, 800k; repeat it"
+        "--add-camera",
+        action="append",
+        type=_bits,
+        default=[],
+        metavar="BITRATE",
+        help="with one more camera: 4M, 800k; repeat it",
     )
     plan.set_defaults(call=_plan)
     for act in (listing, segments, explain, confirm, plan):
@@ -118,8 +123,8 @@ def _segments(arguments: argparse.Namespace) -> int:
 
 
 def _plan(arguments: argparse.Namespace) -> int:
-    added = "".join(f"{'&' if number else '?'}add={_bits(text)}" for number, text in enumerate(arguments.add_camera))
-    answer = ask(arguments, "GET", f"/v1/retention/plan{added}")
+    added = urlencode([("add", bits) for bits in arguments.add_camera])
+    answer = ask(arguments, "GET", f"/v1/retention/plan{'?' if added else ''}{added}")
     enough = all(volume["enough"] for volume in answer["volumes"]) and not answer["unknown"]
     if arguments.json:
         print_json(answer)
@@ -130,10 +135,10 @@ def _plan(arguments: argparse.Namespace) -> int:
             (
                 c["camera"],
                 c["volume"],
-                c["bits_per_s"] // 1000,
+                c["bits_per_s"] // 1000 or None,
                 f"{c['floor_days']} d",
                 "-" if c["days"] is None else f"{c['days']:.1f} d",
-                "yes" if c["enough"] else "NO",
+                ("yes" if c["enough"] else "NO") if c["bits_per_s"] else None,
             )
             for c in answer["cameras"]
         ],
@@ -144,10 +149,10 @@ def _plan(arguments: argparse.Namespace) -> int:
         [
             (
                 v["volume"],
-                v["bits_per_s"] // 1000,
+                v["bits_per_s"] // 1000 or None,
                 bytes_for_people(v["room_bytes"]),
-                bytes_for_people(v["needed_bytes"]),
-                "yes" if v["enough"] else "NO",
+                bytes_for_people(v["needed_bytes"]) if v["bits_per_s"] else None,
+                ("yes" if v["enough"] else "NO") if v["bits_per_s"] else None,
                 time_for_people(v["full"]),
             )
             for v in answer["volumes"]
@@ -157,6 +162,9 @@ def _plan(arguments: argparse.Namespace) -> int:
     for volume in answer["volumes"]:
         if not volume["enough"]:
             print(f"! {_short(volume)}")
+    unmeasured = [c["camera"] for c in answer["cameras"] if c["recording"] and not c["bits_per_s"]]
+    if unmeasured:
+        print(f"! no rate is known yet of {', '.join(unmeasured)}: it takes a minute of footage")
     for volume in answer["unknown"]:
         print(f"! volume {volume}: its free space is not known, so nothing is planned on it")
     return 0 if enough else 1
@@ -170,14 +178,13 @@ def _short(volume: dict[str, Any]) -> str:
     return f"volume {volume['volume']} lacks {lacks} of what the law needs; {until}"
 
 
-def _bits(text: str) -> str:
-    """Bits a second of "4M", "800k" or "4000000"; what is none of these goes on as it is, to be refused."""
+def _bits(text: str) -> float:
+    """Bits a second of "4M", "800k" or "4000000"."""
     scale = {"k": 1000, "M": 1_000_000}.get(text[-1:], 1)
-    number = text[:-1] if scale > 1 else text
     try:
-        return str(float(number) * scale)
+        return float(text[:-1] if scale > 1 else text) * scale
     except ValueError:
-        return quote(text)
+        raise argparse.ArgumentTypeError(f"{text!r} is not a bit rate; write it like 4M, 800k or 4000000") from None
 
 
 def _confirm(arguments: argparse.Namespace) -> int:

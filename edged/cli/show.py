@@ -36,14 +36,19 @@ def for_people(seconds: float | None) -> str:
     """A duration in two units at most: "42s", "12min", "3h 20min", "29d 4h"."""
     if seconds is None:
         return "-"
-    sign = "-" if seconds < 0 else ""
     left = round(abs(seconds))
+    sign = "-" if seconds < 0 and left else ""
     parts = []
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
         amount, left = divmod(left, size)
         if amount:
             parts.append(f"{amount}{unit}")
     return sign + (" ".join(parts[:2]) or "0s")
+
+
+def count(amount: int, thing: str) -> str:
+    """ "1 outage", "2 outages"."""
+    return f"{amount} {thing}{'' if amount == 1 else 's'}"
 
 
 def time_for_people(at: str | None) -> str:

@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from edged.cli.client import add_daemon_options, ask
-from edged.cli.show import bytes_for_people, print_json, print_table
+from edged.cli.show import bytes_for_people, count, print_json, print_table
 
 # The words of the health (edged.report.health.problems) for people.
 SENTENCES = {
@@ -40,9 +40,8 @@ def _status(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(health)
         return 0 if health["ok"] else 1
-    print(
-        f"recording {health['cameras_recording']} of {health['cameras']} cameras, {health['outages_open']} outages open"
-    )
+    cameras, outages = count(health["cameras"], "camera"), count(health["outages_open"], "outage")
+    print(f"recording {health['cameras_recording']} of {cameras}, {outages} open")
     print_table(
         ("VOLUME", "STATE", "FREE", "SIZE"),
         [

@@ -35,7 +35,10 @@ def load_config(path: Path) -> Config:
         text = path.read_text(encoding="utf-8")
         raw = tomllib.loads(text)
     except OSError as error:
-        raise BadConfig([f"{path}: cannot be read ({error.strerror}); name an existing file with --config"]) from error
+        hint = "name an existing file with --config"
+        if isinstance(error, PermissionError):
+            hint = "the user that edged runs as must be able to read it, such as root:edged with mode 0640"
+        raise BadConfig([f"{path}: cannot be read ({error.strerror}); {hint}"]) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadConfig([f"{path}: is not TOML: {error}"]) from error
     lines = key_lines(text)

@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from edged.base.clock import DAY
+from edged.model import CameraState
 from edged.report.requests import BadRequest, print_time
 from edged.report.rooms import Rooms
 from edged.retain.capacity import VolumeRoom, add_cameras, plan
@@ -30,6 +31,9 @@ def add_routes(app: web.Application, rooms: Rooms) -> None:
         ]
         days = rooms.law.decision(rooms.config.situation(), now).floor.days
         planned = plan(add_cameras(loads, known, added, days), known, now)
+        names = {volume.no: volume.id for volume in rooms.volumes}
+        adopted = [camera for camera in rooms.roster.cameras if camera.state is CameraState.ADOPTED]
+        goes_on = {(camera.id, names.get(camera.volume or 0)) for camera in adopted}
         return web.json_response(
             {
                 "cameras": [
@@ -40,6 +44,7 @@ def add_routes(app: web.Application, rooms: Rooms) -> None:
                         "floor_days": each.floor_days,
                         "days": None if each.days is None else round(each.days, 2),
                         "enough": each.enough,
+                        "recording": (each.camera, each.volume) in goes_on,
                     }
                     for each in planned.cameras
                 ],

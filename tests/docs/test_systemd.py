@@ -51,9 +51,30 @@ def test_nothing_in_the_recorders_unit_depends_on_the_controller(root: Path) -> 
     assert "--external-recorder" in controller
 
 
+@pytest.mark.parametrize("unit", UNITS)
+def test_what_is_refused_is_not_started_again_and_again(root: Path, unit: str) -> None:
+    """RestartPreventExitStatus= is about the main process alone: a check before it would be repeated for ever."""
+    text = (root / "systemd" / unit).read_text()
+    assert "\nRestartPreventExitStatus=2\n" in text
+    assert not re.search(r"^ExecStartPre=", text, re.M)
+
+
 def test_i4_a_reload_of_the_recorder_hands_over(root: Path) -> None:
     """I4: tests/crash/test_handover.py shows what the signal does, and what systemd is told."""
     assert "\nExecReload=/bin/kill -HUP $MAINPID\n" in (root / "systemd" / "edged-recorder@.service").read_text()
+
+
+def test_make_install_puts_everything_where_systemd_looks(root: Path) -> None:
+    """Every file of systemd/, the example configuration, and what runs from the locked versions alone."""
+    said = subprocess.run(
+        ["make", "--dry-run", "install", "PREFIX=/opt/other"], cwd=root, capture_output=True, text=True, check=True
+    ).stdout
+    for path in sorted((root / "systemd").rglob("*.*")):
+        if path.is_file():
+            assert f" {path.relative_to(root)}" in said, path
+    assert " config/edged.example.toml" in said
+    assert "/opt/other/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes" in said
+    assert "sed -i 's,/usr/bin/edged,/opt/other/bin/edged,'" in said
 
 
 def test_the_units_call_commands_and_options_that_exist(root: Path) -> None:
@@ -65,6 +86,6 @@ def test_the_units_call_commands_and_options_that_exist(root: Path) -> None:
         for line in (root / "systemd" / unit).read_text().splitlines()
         if line.startswith("Exec") and "/usr/bin/edged" in line
     ]
-    assert len(calls) == 3
+    assert len(calls) == 2
     for call in calls:
         build_parser().parse_args(call)

@@ -40,7 +40,7 @@ COMMANDS = {
     "recorder": Command("--id --log-level --runtime-dir --state-dir --takeover", reads="writes footage, deletes none"),
     "check-config": Command("--config", reads="asks no daemon"),
     "discover": Command("--config", reads="looks around; enters what it finds"),
-    "cameras list": Command("", reads=ASKS),
+    "cameras list": Command("--addresses", reads=ASKS),
     "cameras adopt": Command("--by camera", [("cam-a", *BY), ("cam-b", *BY)]),
     "cameras remove": Command("--by camera", [("cam-a", *BY), ("cam-b", *BY)]),
     "cameras coverage": Command("--from --to camera", reads=ASKS),
