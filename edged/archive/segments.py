@@ -162,8 +162,10 @@ def set_state(connection: sqlite3.Connection, key: SegmentKey, before: int, afte
 
     Raises sqlite3.IntegrityError where the guards do not let it go (I1, I2).
     """
+    # The states as they are: for one that is bound SQLite asks at every call whether segment_doomed, the index of one
+    # state, would do, by compiling the statement and all its guards anew.
     moved = connection.execute(
-        f"UPDATE segment SET state = ? WHERE {BY_KEY} AND state = ?", (after, *key_values(key), before)
+        f"UPDATE segment SET state = {after:d} WHERE {BY_KEY} AND state = {before:d}", key_values(key)
     )
     return moved.rowcount == 1
 
