@@ -21,6 +21,10 @@ from tests.sim_viewer import SMALL, fresh_subnet, wait_until
 
 FRAMES = 80
 MEDIA: dict[str, Any] = SMALL | {"size": "320x240", "bitrate": "1M", "gop": 10, "fps": 50}
+# A busy machine may leave FFmpeg waiting for seconds, and what its sockets cannot hold meanwhile is lost: so half as
+# much a second, and sockets as large as the machine permits.
+UDP_MEDIA: dict[str, Any] = {"bitrate": "500k", "fps": 25}
+UDP_BUFFER = {"buffer_size": str(4 << 20)}
 
 
 def record(url: str, path: Path, transport: str, **more: str) -> None:
@@ -61,11 +65,14 @@ def record(url: str, path: Path, transport: str, **more: str) -> None:
 async def test_ffmpeg_records_everything(film: dict[str, Any], suffix: str, transport: str, tmp_path: Path) -> None:
     path = tmp_path / f"recorded.{suffix}"
     options = MEDIA | film | {"auth": "digest", "tls": transport == "tls", "pacing": "spread"}
+    if transport == "udp":
+        options |= UDP_MEDIA
     async with Fleet(cameras=1, subnet=fresh_subnet(), onvif=False, transport="both", **options) as fleet:
         camera = fleet.cameras[0]
         url = camera.rtsps_url if transport == "tls" else camera.rtsp_url
         assert url is not None
-        more = {"tls_verify": "1", "ca_file": str(fleet.ca)} if transport == "tls" else {}
+        tls = {"tls_verify": "1", "ca_file": str(fleet.ca)}
+        more = tls if transport == "tls" else UDP_BUFFER if transport == "udp" else {}
         protocol = "udp" if transport == "udp" else "tcp"
         await asyncio.to_thread(record, url.replace("://", "://admin:secret@"), path, protocol, **more)
         # FFmpeg does not wait for the answer to its TEARDOWN.
