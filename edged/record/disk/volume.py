@@ -29,6 +29,7 @@ from edged.record.disk.journal_file import JournalFile
 from edged.record.disk.recovery import Recovered, recover
 from edged.record.disk.runs import RunCounter
 from edged.record.disk.segment_file import SegmentFile
+from edged.record.disk.standing import NOT_OPENED, Standing
 from edged.record.disk.trial import has_room, try_out
 from edged.record.errors import VolumeFenced
 from edged.record.sink import SegmentEnd
@@ -42,10 +43,7 @@ QUEUE_BYTES_PER_STREAM = 4 * 1024 * 1024
 STUCK_US = 10 * SECOND  # a call to the disk that takes longer than this is reported while it lasts
 _LOOK_FOR_ROOM_SECONDS = 1.0
 _FULL = {errno.ENOSPC, errno.EDQUOT}
-PROBATION_US = 5 * SECOND  # how long a volume that had failed must be well before streams come back to it
-LONGEST_PROBATION_US = 600 * SECOND
 _FACTS_KEPT = 10_000  # facts that wait for a fenced volume
-_NOT_OPENED = "the disk has not answered yet"
 _BATCH = 64  # items between two syncs of the journal
 
 
@@ -107,11 +105,8 @@ class VolumeWriter:
         self._overflows = 0
         self._done = 0  # bytes, by the thread
         self._written = 0
-        self._reason = _NOT_OPENED  # why the volume is fenced, "" where it is not
-        self._full = False  # it was fenced because it has no room
+        self._standing = Standing()
         self.free_bytes, self._roomy = 0, False  # as of the last sync
-        self._well_since_us = self._trusted_from_us = 0
-        self._failures = 0  # in close succession
         self.recovering = True  # what a crash left has not been put in order yet
         self._busy_since_us: int | None = None
         self._root = Path(volume.path)
@@ -130,22 +125,22 @@ class VolumeWriter:
     @property
     def fenced(self) -> str:
         """Why the volume cannot be written to; "" where it can."""
-        return self._reason
+        return self._standing.reason
 
     @property
     def opening(self) -> bool:
         """Whether the first attempt to open the volume is still under way."""
-        return self._reason is _NOT_OPENED
+        return self._standing.reason is NOT_OPENED
 
     @property
     def trusted(self) -> bool:
         """Whether streams may come (back) to it: it is well, has been for long enough, and has room."""
-        return not self._reason and self._roomy and self._clock.monotonic_us() >= self._trusted_from_us
+        return self._roomy and self._standing.trusted(self._clock.monotonic_us())
 
     def write(self, file: SegmentFile, head: bytes, body: memoryview, end_us: int) -> bool:
         """Queue one fragment; False where the volume is fenced or its queue is full, and then nothing is taken."""
         size = len(head) + len(body)
-        if self._reason or file.spent:
+        if self._standing.reason or file.spent:
             return False
         if self._taken - self._done + size > self.queue_bytes:
             self._overflows += 1
@@ -164,7 +159,7 @@ class VolumeWriter:
 
     def status(self) -> VolumeStatus:
         """What the status socket says about this volume."""
-        reason = self._reason
+        reason = self._standing.reason
         since = self._busy_since_us
         if not reason and since is not None and self._clock.monotonic_us() - since > STUCK_US:
             reason = "the disk has not answered for more than ten seconds"
@@ -209,7 +204,7 @@ class VolumeWriter:
                 log.exception("volume %s: the writer failed", self.volume.id)
                 self._fence(OSError("the writer failed, see the log"))
             wait = backoff.next_wait()
-            if self._stopping.wait(min(wait, _LOOK_FOR_ROOM_SECONDS) if self._full else wait):
+            if self._stopping.wait(min(wait, _LOOK_FOR_ROOM_SECONDS) if self._standing.full else wait):
                 return
             self._discard_queue()
 
@@ -217,9 +212,9 @@ class VolumeWriter:
         self._busy_since_us = self._clock.monotonic_us()
         self._identity.check()
         self._discard_queue()
-        if self._full and not has_room(self._root):
+        if self._standing.full and not has_room(self._root):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        if self._failures:
+        if self._standing.has_failed:
             try_out(self._root)
         while self._waiting:
             self._journal.append(self._waiting[0], self._clock.wall_us())
@@ -227,14 +222,9 @@ class VolumeWriter:
         self._journal.sync()
         self._measure()
         self._busy_since_us = None
-        self._well_since_us = self._clock.monotonic_us()
-        self._trusted_from_us = self._well_since_us
-        if self._failures:
-            self._trusted_from_us += min(PROBATION_US << min(self._failures - 1, 20), LONGEST_PROBATION_US)
-        if self._reason:
+        if self._standing.reason:
             log.info("volume %s: ready", self.volume.id)
-        self._reason = ""
-        self._full = False
+        self._standing.opened(self._clock.monotonic_us())
         self.recovering = True
         if self._stopping.is_set():
             self._items.put(_Stop())  # the first one may have been discarded
@@ -242,14 +232,9 @@ class VolumeWriter:
 
     def _fence(self, error: OSError | VolumeFenced) -> None:
         reason = error.what if isinstance(error, VolumeFenced) else error.strerror or str(error)
-        if not self._reason:
-            if self._clock.monotonic_us() - self._well_since_us > LONGEST_PROBATION_US:
-                self._failures = 0
-            self._failures += 1
-        if reason != self._reason:
+        full = isinstance(error, OSError) and error.errno in _FULL
+        if self._standing.failed(reason, self._clock.monotonic_us(), full=full):
             log.error("volume %s is fenced: %s", self.volume.id, reason)
-        self._reason = reason
-        self._full = isinstance(error, OSError) and error.errno in _FULL
         self._busy_since_us = None
         for file in self._open:
             with contextlib.suppress(OSError):
