@@ -73,3 +73,5 @@ class Engine:
                 self.run,
             )
             self._parted_us = parted_us
+        elif self.run < self._runs.least:  # a volume was opened that had seen it
+            self.run = self._runs.take()

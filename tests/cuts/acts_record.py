@@ -10,7 +10,7 @@ from edged.archive.layout import PART, segment_path
 from edged.model import StreamKind
 from edged.record.disk.runs import RunCounter
 from edged.record.disk.segment_file import Committed, SegmentFile
-from tests.cuts.box import RECORDER, SET_UP_US, Act, CutBox, Tells, minutes, recorded
+from tests.cuts.box import RECORDER, SET_UP_US, Act, CutBox, Tells, minutes, recorded, segment
 from tests.record_film import Recording, Tape, film, show
 
 AT_US = SET_UP_US + 60_000_000
@@ -46,6 +46,17 @@ async def _record(box: CutBox, cue: Tells) -> None:
                 cue.told(f"{end_us}")
             assert tape.end is not None
             writer.seal(file, tape.end)
+
+
+def _crash_again(box: CutBox) -> None:
+    """The next recorder sealed more of the camera than recovery looks back over, and was killed before it recovered."""
+    box.put(*[segment(CAMERA, minute, run=20) for minute in range(600, 604)])
+
+
+async def _lost_runs(box: CutBox) -> None:
+    """The state folder was lost, and with it how far the runs had come."""
+    await _left_by_a_crash(box)
+    (box.state / f"recorder-{RECORDER}.run").unlink()
 
 
 async def _left_by_a_crash(box: CutBox) -> None:
@@ -84,5 +95,9 @@ async def _recover(box: CutBox, cue: Tells) -> None:
 ACTS = {
     # A fragment outlives the process at once, and a power cut from the next sync on: tests.powercut cuts that.
     "record and seal": Act(prepare=_nothing_yet, perform=_record, start_us=AT_US, durable=False),
+    "record and seal, then crash again": Act(
+        prepare=_nothing_yet, perform=_record, start_us=AT_US, durable=False, meanwhile=_crash_again
+    ),
     "recover open segments": Act(prepare=_left_by_a_crash, perform=_recover, start_us=AT_US),
+    "recover without the run counter": Act(prepare=_lost_runs, perform=_recover, start_us=AT_US),
 }

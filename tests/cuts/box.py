@@ -236,10 +236,12 @@ class Act:
     """What is cut. `prepare` runs uncut; the start after the cut is at `start_us`.
 
     `perform` says each thing it has promised. What it says nothing of, edged does by itself: there the next start comes
-    to the same end, wherever the act was cut. `durable`: what it promises outlives a power cut.
+    to the same end, wherever the act was cut. `durable`: what it promises outlives a power cut. `meanwhile` is what
+    happens between the cut and that start.
     """
 
     prepare: Callable[[CutBox], Coroutine[Any, Any, None]]
     perform: Callable[[CutBox, Tells], Coroutine[Any, Any, None]]
     start_us: int = START_US
     durable: bool = True
+    meanwhile: Callable[[CutBox], None] = lambda box: None

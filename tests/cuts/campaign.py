@@ -155,6 +155,7 @@ class Campaign:
 
     async def _two_starts(self) -> tuple[Picture, list[str]]:
         box, at_us = self._box, self.act.start_us
+        self.act.meanwhile(box)
         await box.start_and_stop(at_us)
         first, wrong = await picture.take(box)
         await box.start_and_stop(at_us + MINUTE)

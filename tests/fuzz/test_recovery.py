@@ -41,7 +41,7 @@ class Volume:
         self.written[camera] = content
 
     def recover(self) -> Recovered:
-        steps = recover(self.root, RUN + 1, self.told.append)
+        steps = recover(self.root, self.told.append)
         for _ in range(100_000):
             try:
                 next(steps)

@@ -49,6 +49,7 @@ def test_i7_a_journal_line_is_a_promise_whenever_the_power_goes(tmp_path: Path, 
                 sealed = file.seal(disk.path, runs, END)
                 journal.append(sealed, NOW_US)
                 journal.sync()
+                file.let_go()
                 journalled = True
             with contextlib.suppress(OSError):
                 file.abandon()

@@ -1,99 +1,26 @@
 """A volume's writer on a real folder: what is published or refused, what a crash leaves and how that is mended."""
 
-import hashlib
 import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from edged.archive.layout import segment_path
-from edged.base.clock import SystemClock
 from edged.model import Cause, Loss, RecorderStart, RecorderStop, StreamKind
-from edged.record.assignment import AssignedVolume
-from edged.record.buffers import Shelf
-from edged.record.disk.runs import RunCounter
-from edged.record.disk.segment_file import Committed, SegmentFile
-from edged.record.disk.volume import VolumeWriter
 from simulators.judge import check_gapless, decode_all, read_frames
-from tests.record_film import START_US, Recording, Tape, film, show
+from tests.record_film import START_US
 from tests.recorder_kit import RECORDER, Site, until
+from tests.writer_kit import CAMERA, Writer, check_journal_equals_files, crashed, run_once, tapes
 
-CAMERA = "c1"
-START = RecorderStart(recorder=RECORDER, run=1, at_us=START_US, mono_us=5, boot_id="b", version="0")
 LOSS = Loss(camera=CAMERA, stream=StreamKind.MAIN, start_us=1, end_us=2, cause=Cause.DISK, packets=0, frames=3)
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
     return Site(tmp_path)
-
-
-def tapes(seconds: int = 6) -> list[Tape]:
-    clip = film()
-    recording = Recording(clip, segment_s=2)
-    recording.play(show(clip, seconds * 25))
-    return recording.finish()
-
-
-class Writer:
-    """A running VolumeWriter, as one recorder process would have it."""
-
-    def __init__(self, site: Site, volume: AssignedVolume | None = None, queue_bytes: int = 1 << 26) -> None:
-        self.runs = RunCounter(site.state / "run")
-        self.run = self.runs.take()
-        self.committed = Committed()
-        self.writer = VolumeWriter(
-            volume or site.volumes["v1"],
-            replace(START, run=self.run),
-            self.runs,
-            SystemClock(),
-            Shelf(),
-            sync_us=100_000,
-            queue_bytes=queue_bytes,
-        )
-
-    async def ready(self) -> None:
-        await until(lambda: not self.writer.fenced)
-
-    def open(self, tape: Tape, seq: int) -> SegmentFile:
-        start = replace(tape.start, run=self.run)
-        return SegmentFile(CAMERA, StreamKind.MAIN, start, seq, "b", self.committed)
-
-    def record(self, tape: Tape, seq: int, *, seal: bool = True) -> SegmentFile:
-        file = self.open(tape, seq)
-        for piece, end_us in zip(tape.pieces, tape.ends_us, strict=True):
-            assert self.writer.write(file, piece[:100], memoryview(piece)[100:], end_us)
-        if seal:
-            assert tape.end is not None
-            self.writer.seal(file, tape.end)
-        return file
-
-    async def stop(self) -> None:
-        self.writer.stop()
-        await until(lambda: self.writer.stopped)
-
-
-async def run_once(site: Site) -> None:
-    """A recorder starts, recovers, and stops."""
-    writer = Writer(site)
-    await writer.ready()
-    await until(lambda: not writer.writer.recovering)
-    await writer.stop()
-    assert not site.files(part=True)
-
-
-def check_journal_equals_files(site: Site) -> None:
-    """I7: every journalled segment is on disk as it says, and every file on disk is journalled, once."""
-    files = site.files()
-    segments = site.segments()
-    assert sorted((one.camera, one.run, one.seq) for one in segments) == sorted(files)
-    for one in segments:
-        content = files[one.camera, one.run, one.seq].read_bytes()
-        assert (len(content), hashlib.sha256(content).hexdigest()) == (one.bytes, one.sha256)
 
 
 async def test_what_is_written_is_published_and_journalled(site: Site) -> None:
@@ -209,20 +136,6 @@ async def test_a_disk_that_goes_away_while_recording_is_fenced_before_the_next_s
 
 
 # --- after a crash -------------------------------------------------------------------------------------------------
-
-
-async def crashed(site: Site, tape: Tape, tail: bytes = b"") -> Path:
-    """Sealed segment 1, and segment 2 open as a killed process leaves it, with `tail` behind its last fragment."""
-    writer = Writer(site)
-    await writer.ready()
-    writer.record(tapes()[0], 1)
-    writer.record(tape, 2, seal=False)
-    await until(lambda: writer.committed.committed_us == tape.ends_us[-1])
-    await writer.stop()
-    (part,) = site.files(part=True).values()
-    with part.open("ab") as file:
-        file.write(tail)
-    return part
 
 
 @pytest.mark.parametrize("tail", [b"", b"\0" * 5000, b"\0\0\xff\xffmoof" + b"x" * 300])

@@ -17,6 +17,8 @@ from edged.base.files import make_folder, sync_folder
 from edged.model import Fact
 
 log = logging.getLogger(__name__)
+_RUN = re.compile(rb'"kind":"(?:segment|recorder_start)".*"run":(\d{1,15}),')
+_END = 1 << 20  # bytes; far more lines than a recovery tells of old runs before a recorder's own follow
 _SEGMENT = re.compile(rb'"camera":"([^"]+)".*"kind":"segment".*"run":(\d+),"seq":(\d+).*"stream":"(\w+)"')
 
 
@@ -101,6 +103,20 @@ def recent_days(volume: Path) -> tuple[list[Path], float]:
         recent += [day for _, day in written[-2:]]
         since = max([since, *(at for at, _ in written[:-2])])
     return recent, since
+
+
+def last_run(volume: Path, recorder: str) -> int:
+    """The largest run that the end of the recorder's journal on the volume tells of, 0 where it tells of none.
+
+    Runs only grow, and every recorder begins its journal with its own. Raises OSError.
+    """
+    found = 0
+    written = sorted((day.stat().st_mtime, day) for day in (volume / JOURNAL / recorder).glob("????-??-??.ndjson"))
+    for _, day in written[-2:]:
+        with day.open("rb") as lines:
+            lines.seek(max(0, os.fstat(lines.fileno()).st_size - _END))
+            found = max([found, *(int(run[1]) for line in lines if (run := _RUN.search(line)))])
+    return found
 
 
 def known_segments(day: Path) -> Iterator[tuple[bytes, bytes, int, int]]:

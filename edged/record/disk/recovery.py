@@ -6,10 +6,10 @@ however much there is to recover. It does small amounts of work between steps.
 
     .part, whole fragments    cut, index appended, synced, linked to its name, journalled; then the .part name goes
     .part, no whole fragment  removed: there is nothing to see in it
-    .part with its own name   the crash came between link and unlink: journalled where that is still due, and the .part
+    .part with its own name   the crash came between link and unlink: journalled where that is still due, then the .part
                               name goes. A file that has other names may be held as evidence, and cutting reaches
                               through links: it is copied instead
-    .mp4, not in the journal  the crash came between link and journal line: hashed and journalled
+    .mp4, not in the journal  its line was synced and is lost all the same: hashed and journalled
 """
 
 import contextlib
@@ -46,14 +46,12 @@ class Recovered:
     removed: int = 0
 
 
-def recover(volume: Path, first_run: int, tell: Callable[[Fact], None]) -> Generator[None, None, Recovered]:
-    """Recover `volume`; `tell` appends a fact to the journal and makes it durable. Raises OSError.
-
-    Segments of `first_run` and later are this process's own, and are journalled by it.
-    """
+def recover(volume: Path, tell: Callable[[Fact], None]) -> Generator[None, None, Recovered]:
+    """Recover `volume`; `tell` appends a fact to the journal and makes it durable. Raises OSError."""
     parts: list[Path] = []
     days, since = recent_days(volume)
-    # Each segment is journalled before the writer turns to the next few, so only a stream's last ones can be missing.
+    # A segment keeps its .part name until its line is durable. So a line can be missing behind the back of the disk
+    # only, and then of a stream's last ones: the journal's end is what a failing disk has not kept.
     newest: dict[tuple[str, StreamKind], list[tuple[int, int, Path]]] = {}
     for path in _walk(volume):
         if path is None:
@@ -63,7 +61,7 @@ def recover(volume: Path, first_run: int, tell: Callable[[Fact], None]) -> Gener
             parts.append(path)
             continue
         name = parse_segment_path(path.relative_to(volume))
-        if name is not None and name.run < first_run:
+        if name is not None:
             last = newest.setdefault((name.camera, name.stream), [])
             last.append((name.run, name.seq, path))
             if len(last) > _LAST:

@@ -2,7 +2,8 @@
 
 Runs are reserved on disk in blocks. Taking one within a block touches no disk, so a clock that jumps while the state
 folder hangs does not hold up recording (I6); a crash skips what is left of the block. A recorder and its successor
-reserve from the one file, under a lock, so that they never share a run.
+reserve from the one file, under a lock, so that they never share a run. Where that file was lost with the state folder,
+or is an old copy, the journals on the volumes still tell how far the runs had come: see `known`.
 """
 
 import fcntl
@@ -27,6 +28,7 @@ class RunCounter:
         """Reserve the first block. Raises StateUnusable."""
         self._path = path
         self._lock = threading.Lock()
+        self.least = 1  # whoever has a run below this takes another
         try:
             self._next = self._reserve(1)
         except (OSError, ValueError) as error:
@@ -42,12 +44,24 @@ class RunCounter:
             run = self._next
             self._next += 1
             if self._next >= self._end:
-                try:
-                    self._next = self._reserve(self._next)
-                except (OSError, ValueError) as error:
-                    # Names stay safe without it: files are created and published by calls that refuse to replace.
-                    log.error("the run counter cannot be saved, going on without: %s", error)
+                self._go_on()
             return run
+
+    def known(self, run: int) -> None:
+        """A volume's journal tells of this run, so none up to it is given any more. Not of this counter's own."""
+        with self._lock:
+            if run >= self._next:
+                log.warning("a volume knows of run %d: the state folder was lost or is an old copy", run)
+                self._next = self.least = run + 1
+                self._go_on()
+
+    def _go_on(self) -> None:
+        """Reserve the next block."""
+        try:
+            self._next = self._reserve(self._next)
+        except (OSError, ValueError) as error:
+            # Names stay safe without it: files are created and published by calls that refuse to replace.
+            log.error("the run counter cannot be saved, going on without: %s", error)
 
     def _reserve(self, least: int) -> int:
         """Reserve a block of runs, none below `least`; returns its first. Raises OSError, ValueError."""

@@ -1,4 +1,5 @@
-"""One segment as a file: created as ``.part``, written, hashed as written, published under its name by a link.
+"""One segment as a file: created as ``.part``, written, hashed as written, published under its name by a link; the
+``.part`` name, and the lock on it, stay until the journal has it.
 
 Everything but the constructor is called by the volume's thread and raises OSError.
 """
@@ -67,7 +68,9 @@ class SegmentFile:
         return self._fd >= 0
 
     def create(self, volume: Path, runs: RunCounter) -> None:
-        """Create the ``.part`` file, under another run where its name is taken."""
+        """Create the ``.part`` file, under another run where its name is taken or its run was used before."""
+        if self._run < runs.least:
+            self._run = runs.take()
         while True:
             path = self._final(volume)
             part = path.with_name(path.name + PART)
@@ -103,7 +106,7 @@ class SegmentFile:
             self._named = True
 
     def seal(self, volume: Path, runs: RunCounter, end: SegmentEnd) -> SegmentSealed:
-        """Append the index and publish; returns the fact to journal. Never replaces a file."""
+        """Append the index and publish; returns the fact to journal, and `let_go` follows. Never replaces a file."""
         self.write(end.index)
         os.fdatasync(self._fd)
         while True:
@@ -113,9 +116,8 @@ class SegmentFile:
                 break
             except FileExistsError:
                 self._run = runs.take()
-        os.unlink(self._path)
         sync_folder(final.parent)
-        self.abandon()
+        self.spent = True
         return SegmentSealed(
             camera=self.camera,
             stream=self.stream,
@@ -136,6 +138,17 @@ class SegmentFile:
             start_mono_us=self.start.start_mono_us,
             rtcp_offset_us=end.rtcp_offset_us,
         )
+
+    def let_go(self) -> None:
+        """Remove the ``.part`` name: the last of all, once the journal line is durable.
+
+        As long as it is there the next recovery asks whether that line was written; no crash after another makes it
+        look for segments without one. Nothing is synced: a name that is back after a power cut is removed again.
+        """
+        try:
+            self._path.unlink(missing_ok=True)
+        finally:
+            self.abandon()
 
     def abandon(self) -> None:
         """Close the file as it is; nothing more can be written to it."""

@@ -4,8 +4,9 @@ The streams' side never blocks: a fragment is put into a queue bounded in bytes,
 footage on that disk alone, and a failing one is fenced: given up with a reason, opened anew with back-off. Its streams
 go elsewhere meanwhile, and come back once it has been well for a while, longer after every failure.
 
-A segment's end, in this order: sync the file, link it to its name (which refuses to replace), unlink the ``.part``
-name, sync the folder, append the journal line, sync the journal. A crash between any two of these loses nothing (I7).
+A segment's end, in this order: sync the file, link it to its name (which refuses to replace), sync the folder, append
+the journal line, sync the journal, unlink the ``.part`` name. A crash between any two of these loses nothing, nor does
+one crash after another: a segment without a line has its ``.part`` name still (I7).
 """
 
 import contextlib
@@ -25,7 +26,7 @@ from edged.model import Fact, RecorderStart, RecorderStop, VolumeStatus
 from edged.record.assignment import AssignedVolume
 from edged.record.buffers import Shelf
 from edged.record.disk.identity import Identity
-from edged.record.disk.journal_file import JournalFile
+from edged.record.disk.journal_file import JournalFile, last_run
 from edged.record.disk.recovery import Recovered, recover
 from edged.record.disk.runs import RunCounter
 from edged.record.disk.segment_file import SegmentFile
@@ -113,6 +114,7 @@ class VolumeWriter:
         self._identity = Identity(volume)
         self._journal = JournalFile(self._root, start.recorder)
         self._open: dict[SegmentFile, None] = {}
+        self._published: list[SegmentFile] = []  # their lines are appended, and not yet synced
         self._waiting: deque[Fact] = deque([start], maxlen=_FACTS_KEPT)
         self._next_sync_us = 0
         self._stopping = threading.Event()
@@ -216,6 +218,7 @@ class VolumeWriter:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if self._standing.has_failed:
             try_out(self._root)
+        self._runs.known(last_run(self._root, self._start.recorder))
         while self._waiting:
             self._journal.append(self._waiting[0], self._clock.wall_us())
             self._waiting.popleft()
@@ -228,7 +231,7 @@ class VolumeWriter:
         self.recovering = True
         if self._stopping.is_set():
             self._items.put(_Stop())  # the first one may have been discarded
-        return recover(self._root, self._start.run, self._tell_durably)
+        return recover(self._root, self._tell_durably)
 
     def _fence(self, error: OSError | VolumeFenced) -> None:
         reason = error.what if isinstance(error, VolumeFenced) else error.strerror or str(error)
@@ -236,10 +239,11 @@ class VolumeWriter:
         if self._standing.failed(reason, self._clock.monotonic_us(), full=full):
             log.error("volume %s is fenced: %s", self.volume.id, reason)
         self._busy_since_us = None
-        for file in self._open:
+        for file in (*self._open, *self._published):
             with contextlib.suppress(OSError):
                 file.abandon()
         self._open.clear()
+        self._published.clear()
         with contextlib.suppress(OSError):
             self._journal.abandon()
         self._discard_queue()
@@ -276,7 +280,7 @@ class VolumeWriter:
                 self._handle(item)
                 handled += 1
             if handled and (item is None or handled >= _BATCH):
-                self._journal.sync()
+                self._sync_journal()
                 handled = 0
             if self._busy_since_us >= self._next_sync_us:
                 self._sync()
@@ -322,6 +326,7 @@ class VolumeWriter:
                 if item.file in self._open:
                     sealed = item.file.seal(self._root, self._runs, item.end)
                     del self._open[item.file]
+                    self._published.append(item.file)
                     self._keep(sealed)
             case _Tell():
                 self._keep(item.fact())
@@ -336,12 +341,18 @@ class VolumeWriter:
 
     def _tell_durably(self, fact: Fact) -> None:
         self._keep(fact)
+        self._sync_journal()
+
+    def _sync_journal(self) -> None:
         self._journal.sync()
+        while self._published:
+            self._published[-1].let_go()
+            self._published.pop()
 
     def _sync(self) -> None:
         for file in self._open:
             file.sync()
-        self._journal.sync()
+        self._sync_journal()
         self._measure()
 
     def _measure(self) -> None:
@@ -365,4 +376,5 @@ class VolumeWriter:
                     boot_id=start.boot_id,
                 )
             )
+        self._sync_journal()
         self._journal.close()
