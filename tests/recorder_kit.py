@@ -19,6 +19,7 @@ from edged.record.assignment import AssignedStream, AssignedVolume, Assignment, 
 from edged.record.errors import RecorderAbsent
 from edged.record.process import assignment_path, run_recorder
 from edged.record.status import follow_status, status_socket_path
+from simulators.judge import check_gapless, decode_all, read_frames
 
 RECORDER = "r1"
 T = TypeVar("T")
@@ -176,6 +177,15 @@ class Site:
 
 def stream_of(status: RecorderStatus, camera: str) -> StreamStatus:
     return next(one for one in status.streams if one.camera == camera)
+
+
+def judged(site: Site, camera: str = "c1") -> None:
+    """What was recorded of a camera is without a gap, and can be decoded."""
+    files = site.recording(camera)
+    report = check_gapless([frame for file in files for frame in read_frames(file)])
+    assert report.ok, report
+    for file in files:
+        decode_all(file)
 
 
 async def until(probe: Callable[[], T], seconds: float = 15.0) -> T:

@@ -12,18 +12,9 @@ import pytest
 
 from edged.model import Cause, StreamState
 from edged.record.status import follow_status, status_socket_path
-from simulators.judge import check_gapless, decode_all, read_frames
 from simulators.rtsp_message import Request
-from tests.recorder_kit import RECORDER, Site, stream_of, until
+from tests.recorder_kit import RECORDER, Site, judged, stream_of, until
 from tests.rtsp_camera import Client, rtsp_camera
-
-
-def judged(site: Site, camera: str = "c1") -> None:
-    files = site.recording(camera)
-    report = check_gapless([frame for file in files for frame in read_frames(file)])
-    assert report.ok, report
-    for file in files:
-        decode_all(file)
 
 
 def frame(payload: bytes, channel: int = 0) -> bytes:

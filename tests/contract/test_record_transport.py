@@ -10,9 +10,8 @@ import pytest
 from edged.archive.coverage import cover
 from edged.base.spans import Span
 from edged.model import Cause, Loss, StreamState
-from simulators.judge import check_gapless, decode_all, read_frames
 from tests.certificates import certificate, server_context
-from tests.recorder_kit import Site, stream_of, until
+from tests.recorder_kit import Site, judged, stream_of, until
 from tests.rtsp_camera import rtsp_camera
 
 
@@ -77,14 +76,6 @@ SPOILS = [("udp", drop), ("udp", double), ("udp", shuffle), ("udp", delay), ("ud
 
 def losses(site: Site, camera: str = "c1") -> list[Loss]:
     return [fact for fact in site.losses(camera=camera) if fact.cause is Cause.LOSS and fact.packets]
-
-
-def judged(site: Site, camera: str = "c1") -> None:
-    files = site.recording(camera)
-    report = check_gapless([frame for file in files for frame in read_frames(file)])
-    assert report.ok, report
-    for file in files:
-        decode_all(file)
 
 
 async def test_losses_counted_are_the_losses_there_were(tmp_path: Path) -> None:
