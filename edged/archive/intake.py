@@ -140,12 +140,12 @@ class Intake:
                 if followed.offsets is None:
                     followed.offsets = await self._database.read(_offsets, followed.volume.no)
                     followed.restored = bool(await self._database.read(restored_ranges))
-                for tail in await followed.worker.run(_look, followed.volume, followed.offsets):
-                    while followed.offsets.get(tail.file, 0) < tail.size:
-                        read = await self._batch(followed, followed.offsets, tail)
-                        if not read:
-                            break
-                        lines += read
+                tails = await followed.worker.run(_look, followed.volume, followed.offsets)
+                behind = sum(tail.size - followed.offsets.get(tail.file, 0) for tail in tails)
+                async with self._database.in_bulk() if behind > CHUNK else contextlib.nullcontext():
+                    for tail in tails:
+                        while read := await self._batch(followed, followed.offsets, tail):
+                            lines += read
                 if self._late:
                     await self._database.write(tell_late, self._clock.wall_us())
                     self._late = False
@@ -161,8 +161,10 @@ class Intake:
         return lines
 
     async def _batch(self, followed: _Followed, offsets: dict[str, int], tail: _Tail) -> int:
-        """Index the next lines of one file; returns how many, 0 where no whole line is there yet."""
+        """Index the next lines of one file; returns how many, 0 where no whole line is there beyond its offset."""
         volume, start = followed.volume, offsets.get(tail.file, 0)
+        if start >= tail.size:
+            return 0
         batch, followed.ahead = followed.ahead, None
         if batch is None or (batch.file, batch.start) != (tail.file, start):
             batch = await _parsed(followed, tail.file, start)

@@ -1,12 +1,13 @@
 """Opening the index: what is refused and how it says so, steps of the schema, and one transaction a write."""
 
+import shutil
 import sqlite3
 from pathlib import Path
 
 import pytest
 
 from edged.archive import database
-from edged.archive.database import BadDatabase, Database, open_database
+from edged.archive.database import FOLD_AT, FOLD_AT_IN_BULK, BadDatabase, Database, open_database
 from edged.archive.schema import STEPS
 
 
@@ -111,4 +112,31 @@ async def test_a_write_is_whole_or_not_at_all(tmp_path: Path) -> None:
         return [row[0] for row in connection.execute("SELECT key FROM meta")]
 
     assert await index.read(keys) == []
+    index.close()
+
+
+async def test_a_commit_folds_few_pages_into_the_index_and_a_bulk_what_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "index.db"
+    index = Database(path)
+
+    def enter(connection: sqlite3.Connection, first: int) -> None:
+        rows = [(f"{number:06d}", "x" * 3000) for number in range(first, first + 20)]
+        connection.executemany("INSERT INTO meta VALUES (?, ?)", rows)  # a page each
+
+    def ever_in_log() -> int:
+        return path.with_name("index.db-wal").stat().st_size // 4096
+
+    for number in range(50):
+        await index.write(enter, number * 20)
+    assert ever_in_log() < FOLD_AT + 100
+    async with index.in_bulk():
+        for number in range(50, 100):
+            await index.write(enter, number * 20)
+        async with index.in_bulk():
+            pass
+        await index.write(enter, 2000)
+        assert 1000 < ever_in_log() < FOLD_AT_IN_BULK
+    folded = shutil.copy(path, tmp_path / "without-its-log.db")
+    assert sqlite3.connect(folded).execute("SELECT count(*) FROM meta").fetchone() == (2020,)
+    assert await index.read(lambda connection: connection.execute("PRAGMA wal_autocheckpoint").fetchone()[0]) == FOLD_AT
     index.close()
