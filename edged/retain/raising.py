@@ -51,50 +51,35 @@ async def raise_floors(database: Database, law: SiteLaw, *at_us: int) -> int:
             continue
         after: RowKey | None = _FIRST
         while after is not None:
-            page = await database.write(raise_page, camera.no, camera.id, floor, law, after, max(at_us))
+            page = await database.write(_raise_page, camera, floor, law, after, max(at_us))
             raised += page.raised
             after = page.last
         await database.write(_remember, camera.id, floor.days)
     return raised
 
 
-def raise_page(
-    connection: sqlite3.Connection,
-    camera: int,
-    camera_id: str,
-    floor: Floor,
-    law: SiteLaw,
-    after: RowKey,
-    at_us: int,
+def _raise_page(
+    connection: sqlite3.Connection, camera: Camera, floor: Floor, law: SiteLaw, after: RowKey, at_us: int
 ) -> _Page:
     """Raise up to PAGE segments of one camera from behind `after`, within the caller's transaction.
 
     A segment that was counted from later than its label (see law.counting) keeps that advantage.
     """
-    rows, last = _some(_behind(connection, camera, after), lambda row: row["days"] < floor.days)
+    rows, last = _some(_behind(connection, camera.no, after), lambda row: row["days"] < floor.days)
     if not rows:
         return _Page(0, last)
+
+    def keep(row: sqlite3.Row) -> int:
+        advantage_kept: int = row["keep_until_us"] + (floor.days - row["days"]) * DAY
+        return max(keep_until_us(row["end_us"], floor.days, law.tz), advantage_kept)
+
     number = floor_no(connection, floor)
     connection.executemany(
         "UPDATE segment SET floor = ?, keep_until_us = ?"
         " WHERE camera = ? AND stream = ? AND start_us = ? AND run = ? AND seq = ?",
-        [
-            (
-                number,
-                max(
-                    keep_until_us(row["end_us"], floor.days, law.tz),
-                    row["keep_until_us"] + (floor.days - row["days"]) * DAY,
-                ),
-                camera,
-                row["stream"],
-                row["start_us"],
-                row["run"],
-                row["seq"],
-            )
-            for row in rows
-        ],
+        [(number, keep(row), camera.no, *_key(row)) for row in rows],
     )
-    body = {"camera": camera_id, "days": floor.days, "rules": list(floor.rules), "segments": len(rows)}
+    body = {"camera": camera.id, "days": floor.days, "rules": list(floor.rules), "segments": len(rows)}
     append(connection, at_us, LedgerKind.FLOOR_RAISED, body)
     return _Page(len(rows), last)
 
@@ -118,8 +103,12 @@ def _some(
         if wanted(row):
             found.append(row)
         if len(found) == PAGE or looked_at == LOOKED_AT:
-            return found, (row["stream"], row["start_us"], row["run"], row["seq"])
+            return found, _key(row)
     return found, None
+
+
+def _key(row: sqlite3.Row) -> RowKey:
+    return row["stream"], row["start_us"], row["run"], row["seq"]
 
 
 async def count_anew(database: Database, law: SiteLaw, at_us: int) -> int:
@@ -170,7 +159,7 @@ def _count_page_anew(
     )
     connection.executemany(
         "UPDATE segment SET keep_until_us = ? WHERE camera = ? AND stream = ? AND start_us = ? AND run = ? AND seq = ?",
-        [(keep(row), camera.no, stream, row["start_us"], row["run"], row["seq"]) for row in rows],
+        [(keep(row), camera.no, *_key(row)) for row in rows],
     )
     if rows:
         body = {"camera": camera.id, "segments": len(rows), "shift_us": correction.shift_us, **_named(labels)}
