@@ -150,4 +150,4 @@ def put_hold(connection: sqlite3.Connection, start_us: int = T0 - MINUTE, end_us
         " VALUES (1, 'hold-1', 'case', 'office', 'letter', ?, ?, 'ann', 0)",
         (start_us, end_us),
     )
-    connection.execute("INSERT INTO hold_camera VALUES (1, 1)")
+    connection.execute("INSERT INTO hold_camera (hold, camera) VALUES (1, 1)")

@@ -13,7 +13,7 @@ from typing import Any
 
 from edged.app.inventory import Inventory, take_inventory
 from edged.app.proving import begin_ledger, read_again
-from edged.app.run import only_instance
+from edged.app.run import only_instance, own_folders
 from edged.archive.database import Database
 from edged.archive.intake import Intake
 from edged.archive.layout import utc
@@ -24,7 +24,7 @@ from edged.archive.tree import size
 from edged.archive.volumes import Volume, open_volumes
 from edged.base.clock import Clock
 from edged.base.errors import Refused
-from edged.base.files import make_folder, sync_folder
+from edged.base.files import sync_folder
 from edged.config import Config
 from edged.law.packs import load_packs, shipped_packs
 from edged.law.site import SiteLaw
@@ -60,14 +60,20 @@ def plan_rebuild(config: Config) -> Inventory:
 
 
 def rebuild(config: Config, clock: Clock) -> tuple[Inventory, Rebuilt]:
-    """Put the index aside and make a new one. Raises AlreadyRunning while a controller runs, and CannotRebuild."""
+    """Put the index aside and make a new one, as the owner of the old one where root asks for it.
+
+    Raises AlreadyRunning while a controller runs, FolderUnusable and CannotRebuild.
+    """
     state = config.recorder.state_dir
-    make_folder(state)
+    own_folders(config)
     with only_instance(state / "controller.lock"):
         found = take_inventory(config)
         reached = found.source.entries if found.source else 0
         if all(each.unusable for each in found.volumes):
-            raise CannotRebuild("no volume can be read", hint="mount the disks that the configuration names")
+            why = "; ".join(f"{each.volume}: {each.unusable}" for each in found.volumes)
+            raise CannotRebuild(
+                f"no volume can be read ({why})", hint="mount the disks that the configuration names, with their owner"
+            )
         if found.index_entries > reached:
             raise CannotRebuild(
                 f"the index has {found.index_entries} ledger entries, the volumes' copies only {reached}",

@@ -13,6 +13,7 @@ from edged.app.house import live
 from edged.base.clock import SystemClock
 from edged.base.errors import EdgedError, Fatal
 from edged.base.files import make_folder
+from edged.base.owner import become_owner
 from edged.config import Config
 
 log = logging.getLogger(__name__)
@@ -36,21 +37,32 @@ def run_controller(config: Config, *, external_recorder: bool, log_level: str) -
 
     Returns 0 after an orderly end, 1 where the process could not go on. Raises Fatal where it could not begin.
     """
-    try:
-        for folder in (config.recorder.state_dir, config.recorder.runtime_dir):
-            make_folder(folder)
-    except OSError as error:
-        raise FolderUnusable(
-            f"{error.filename}: {error.strerror}", hint="correct state_dir or runtime_dir, or give the user the right"
-        ) from error
+    own_folders(config)
     with only_instance(config.recorder.state_dir / "controller.lock"):
         return asyncio.run(_serve(config, external_recorder, log_level))
 
 
+def own_folders(config: Config) -> None:
+    """Make the folders of a controller, and be their owner: see `become_owner`. Raises FolderUnusable."""
+    recorder = config.recorder
+    try:
+        become_owner(recorder.state_dir, *(volume.path for volume in config.volume))
+        for folder in (recorder.state_dir, recorder.runtime_dir):
+            make_folder(folder)
+    except OSError as error:
+        raise _unusable(error) from error
+
+
 @contextmanager
 def only_instance(lock: Path) -> Iterator[None]:
-    """Hold `lock` while inside; the kernel lets go of it however the process ends. Raises AlreadyRunning."""
-    fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    """Hold `lock` while inside; the kernel lets go of it however the process ends.
+
+    Raises AlreadyRunning, FolderUnusable.
+    """
+    try:
+        fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    except OSError as error:
+        raise _unusable(error) from error
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -59,6 +71,13 @@ def only_instance(lock: Path) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
+
+
+def _unusable(error: OSError) -> FolderUnusable:
+    return FolderUnusable(
+        f"{error.filename}: {error.strerror}",
+        hint="correct state_dir or runtime_dir, or run it as their owner, or as root, who goes on as their owner",
+    )
 
 
 async def _serve(config: Config, external_recorder: bool, log_level: str) -> int:

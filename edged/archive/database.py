@@ -51,7 +51,10 @@ class IndexLost(Fatal):
     """The disk of the index fails, is read-only or has gone; what is open of it is of no use any more."""
 
     code = "ARC-003"
-    hint = "see to the disk of state_dir; recording goes on, and the index catches up when it can be opened again"
+    hint = (
+        "see to the disk of state_dir and to the owner of the index; recording goes on, and the index catches up when"
+        " it can be opened again"
+    )
 
 
 # Growing the shared memory of a WAL database on a full disk is an I/O error to SQLite.

@@ -6,6 +6,9 @@ Invariants between files and rows:
 - a row leaves the table only through ``doomed``: mark + ledger entry in one transaction, unlink, sync, delete the row;
 - the journal offset moves in the same transaction as the rows read from it.
 
+The columns of a table without row ids begin with those of its key, in its order: SQLite 3.40 takes others for damaged
+(PRAGMA quick_check, NULL value).
+
 Schema steps are append-only: a shipped step is never edited. `user_version` counts the steps applied.
 """
 
@@ -123,11 +126,11 @@ CREATE TABLE fact (
     at_us    INTEGER NOT NULL,
     kind     TEXT    NOT NULL CHECK (kind IN ('stream_up', 'stream_down', 'loss', 'recorder_start', 'recorder_stop',
                                               'adopted', 'removed')),
+    detail   TEXT    NOT NULL DEFAULT '',        -- stream_down: code; loss: cause; recorder_*: <recorder>/<run>
     end_us   INTEGER,                            -- loss: its end; stream_down: end of the last good frame stored
     cause    TEXT,
     packets  INTEGER NOT NULL DEFAULT 0,
     frames   INTEGER NOT NULL DEFAULT 0,
-    detail   TEXT    NOT NULL DEFAULT '',        -- stream_down: code; loss: cause; recorder_*: <recorder>/<run>
     PRIMARY KEY (camera, stream, at_us, kind, detail)
 ) STRICT, WITHOUT ROWID;
 
@@ -170,8 +173,8 @@ CREATE TABLE hold (
     CHECK (release2_by IS NULL OR (release1_by IS NOT NULL AND lower(trim(release1_by)) <> lower(trim(release2_by))))
 ) STRICT;
 CREATE TABLE hold_camera (
-    hold   INTEGER NOT NULL REFERENCES hold (no),
     camera INTEGER NOT NULL REFERENCES camera (no),
+    hold   INTEGER NOT NULL REFERENCES hold (no),
     PRIMARY KEY (camera, hold)
 ) STRICT, WITHOUT ROWID;
 

@@ -19,7 +19,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="make a lost or damaged index anew from the volumes; stop the daemon first",
         description="Ledger, holds, journals and files of every volume make a new index. Nothing is deleted, and the "
         "old index stays beside it as index.sqlite3.before-TIME. Exit code 0: complete; 1: something is missing, and "
-        "is said; 4: refused, nothing was changed.",
+        "is said; 4: refused, nothing was changed. As root it goes on as the owner of the state folder.",
     )
     config_option(rebuild)
     rebuild.add_argument("--dry-run", action="store_true", help="only say what was found and what would be missing")

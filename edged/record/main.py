@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 from edged.base.clock import SystemClock
+from edged.base.owner import become_owner
+from edged.record.errors import StateUnusable
 from edged.record.process import run_recorder
 
 log = logging.getLogger(__name__)
@@ -26,6 +28,10 @@ def run_recorder_process(recorder_id: str, state_dir: Path, runtime_dir: Path, *
         *("--state-dir", str(state_dir), "--runtime-dir", str(runtime_dir)),
         *("--log-level", logging.getLevelName(logging.getLogger().getEffectiveLevel()).lower()),
     ]
+    try:
+        become_owner(state_dir)
+    except OSError as error:
+        raise StateUnusable(f"root cannot go on as the owner of {state_dir}: {error.strerror}") from error
     asyncio.run(_serve(recorder_id, state_dir, runtime_dir, takeover, successor))
     return 0
 

@@ -225,8 +225,8 @@ def _covered(window: Span, lost_us: int) -> Coverage:
 def _break(connection: sqlite3.Connection, camera: int, at_us: int) -> None:
     """What the journal tells of a lost minute."""
     facts = [
-        (camera, 0, at_us + SECOND, "stream_down", at_us, Cause.CLOSED.value, 0, 0, "REC-010"),
-        (camera, 0, at_us + MINUTE, "stream_up", None, None, 0, 0, RECORDER),
+        (camera, 0, at_us + SECOND, "stream_down", "REC-010", at_us, Cause.CLOSED.value, 0, 0),
+        (camera, 0, at_us + MINUTE, "stream_up", RECORDER, None, None, 0, 0),
     ]
     connection.executemany("INSERT INTO fact VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", facts)
 

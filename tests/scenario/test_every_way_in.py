@@ -225,6 +225,7 @@ async def test_i1_i2_no_command_shortens_what_is_kept(world: World, name: str) -
     """Beside a controller that runs."""
     async with world.box() as box:
         hold, held, young = await young_and_held(box)
+        await box.house.proofs.finish()  # the ledger's copies follow, or a rebuild would miss what they lack
         pack = world.folder / "pack.toml"
         pack.write_text('[pack]\nid = "none"\n')
         put = {"HOLD": hold, "PACK": str(pack), "CONFIG": str(world.folder / "edged.toml"), "SEGMENT": str(young)}
@@ -252,6 +253,21 @@ async def test_i1_i2_a_rebuild_shortens_nothing(world: World, forgotten: str) ->
         shutil.rmtree(world.folder / "v1" / "ledger")
     for _ in range(2):
         await call(world, ["archive", "rebuild", "--config", "CONFIG"], {"CONFIG": str(world.folder / "edged.toml")})
+    async with world.box() as box:
+        await still_kept(box, hold, held, young)
+
+
+async def test_i2_a_rebuild_forgets_nothing_that_the_index_alone_knows(world: World) -> None:
+    """Its ledger reaches further than any copy: it is sound, and nobody puts it aside."""
+    async with world.box() as box:
+        hold, held, young = await young_and_held(box)
+        await box.house.proofs.finish()
+    shutil.rmtree(world.folder / "v1" / "ledger")
+    config = {"CONFIG": str(world.folder / "edged.toml")}
+    index = world.folder / "state" / "index.sqlite3"
+    assert await call(world, ["archive", "rebuild", "--config", "CONFIG"], config) == 4
+    assert index.exists()
+    assert not list(index.parent.glob("index.sqlite3.before-*"))
     async with world.box() as box:
         await still_kept(box, hold, held, young)
 

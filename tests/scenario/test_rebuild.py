@@ -205,6 +205,8 @@ async def test_i1_i2_i3_a_rebuilt_index_gives_the_same_answers(tmp_path: Path, h
         assert (told["deleted"], told["segments"], told["holds"]) == (len(past.old), len(past.yesterday), 2)
         assert (told["aside"] is not None) == (harm is damage)
         assert {path: path.read_bytes() for path in box.volume.glob("segments/*/*/*")} == files
+        sound = rebuild(box, "--dry-run")["found"]
+        assert (sound["index"], sound["why"]) == ("readable", ""), "with its holds"
         await answering(box)
         assert box.edged("ledger", "consistency", str(old_head))["good"]
         assert answers(box, past, tmp_path / "after") == before

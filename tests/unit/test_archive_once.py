@@ -90,7 +90,7 @@ REPLACES = {
     "I2 a hold's camera by another hold's": Replace(
         "hold_camera_fixed",
         "UPDATE OR REPLACE hold_camera SET hold = 1 WHERE hold = 2",
-        (OTHER_HOLD, "INSERT INTO hold_camera VALUES (2, 1)"),
+        (OTHER_HOLD, "INSERT INTO hold_camera (hold, camera) VALUES (2, 1)"),
     ),
     "I10 the retention clock": Replace(
         "retention_clock_once", "INSERT OR REPLACE INTO retention_clock VALUES (1, 0, 0, 'b', 0)"
