@@ -11,9 +11,11 @@ from edged.archive.database import transact
 from edged.archive.indexing import Stamped, floor_no
 from edged.archive.journal import encode
 from edged.archive.layout import journal_path, segment_path
+from edged.archive.ledger import deletion_topic, hold_topic
 from edged.archive.segments import SegmentKey
 from edged.archive.volumes import Volume, open_volumes
-from edged.base.clock import DAY, MINUTE
+from edged.base.clock import DAY, HOUR, MINUTE
+from edged.base.files import canonical_json
 from edged.model import (
     Cause,
     Fact,
@@ -151,3 +153,28 @@ def put_hold(connection: sqlite3.Connection, start_us: int = T0 - MINUTE, end_us
         (start_us, end_us),
     )
     connection.execute("INSERT INTO hold_camera (hold, camera) VALUES (1, 1)")
+
+
+def told(kind: str, topic: str, body: object) -> tuple[str, str]:
+    """Statements that append an entry to the ledger past all of edged, for guards that ask it."""
+    text = canonical_json(body).decode()
+    return (
+        f"INSERT INTO ledger SELECT coalesce(max(seq), 0) + 1, 1, '{kind}', '{text}', zeroblob(32) FROM ledger",
+        f"INSERT INTO ledger_topic SELECT '{topic}', max(seq) FROM ledger",
+    )
+
+
+def told_going(start_us: int = T0, run: int = 1, seq: int = 0) -> tuple[str, str]:
+    """The entry that announces the deletion of one minute of camera 1."""
+    named = [[start_us % HOUR, MINUTE, run, seq]]
+    return told("segments_deleted", deletion_topic("cam-1", "main", start_us // HOUR), {"segments": named})
+
+
+# Hold 1 is released by ann, then by bob.
+TOLD_FIRST = told("hold_release_first", hold_topic("hold-1"), {"hold": "hold-1", "by": "ann"})
+TOLD_RELEASE = told("hold_released", hold_topic("hold-1"), {"hold": "hold-1", "first": "ann", "second": "bob"})
+
+
+def execute_all(connection: sqlite3.Connection, *statements: str) -> None:
+    for statement in statements:
+        connection.execute(statement)

@@ -27,6 +27,7 @@ class LedgerKind(StrEnum):
     CONFIG_CHANGED = "config_changed"
     RULES_CHANGED = "rules_changed"
     CLOCK_EVENT = "clock_event"
+    CLOCK_READING = "clock_reading"
     VOLUME_ADDED = "volume_added"
     CAMERA_ADOPTED = "camera_adopted"
     CAMERA_REMOVED = "camera_removed"
@@ -117,8 +118,13 @@ def camera_topic(camera: str) -> str:
     return f"camera/{camera}"
 
 
-CLOCK_TOPIC = "clock"
+CLOCK_TOPIC = "clock"  # where the retention clock stood, and each of its steps
 KEY_TOPIC = "key"  # of every change of the key that signs the heads
+
+
+def hold_topic(hold: str) -> str:
+    """The topic of an evidence hold: placed, extended, released by one and by the other."""
+    return f"hold/{hold}"
 
 
 def floor_topic(camera: str) -> str:
@@ -157,7 +163,15 @@ def _topic(kind: str, body: dict[str, Any]) -> str | None:
             return camera_topic(camera)
         case LedgerKind.FLOOR_RAISED, {"camera": str(camera)}:
             return floor_topic(camera)
-        case LedgerKind.CLOCK_EVENT, {"retention_us": int()}:
+        case (
+            LedgerKind.HOLD_PLACED
+            | LedgerKind.HOLD_EXTENDED
+            | LedgerKind.HOLD_RELEASE_FIRST
+            | LedgerKind.HOLD_RELEASED,
+            {"hold": str(hold)},
+        ):
+            return hold_topic(hold)
+        case LedgerKind.CLOCK_EVENT | LedgerKind.CLOCK_READING, {"retention_us": int()}:
             return CLOCK_TOPIC
         case LedgerKind.KEY_CHANGED, _:
             return KEY_TOPIC

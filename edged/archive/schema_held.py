@@ -60,6 +60,13 @@ BEGIN
     INSERT INTO held_unlisted (hold, camera, over_us, before_us)
         SELECT hold, camera, OLD.end_us - 1, coalesce(NEW.end_us, 1 << 62) FROM hold_camera WHERE hold = NEW.no;
 END;
+-- A release of which no entry tells is taken back (retain/as_told.py).
+CREATE TRIGGER held_again AFTER UPDATE OF released_us ON hold
+WHEN NEW.released_us IS NULL AND OLD.released_us IS NOT NULL
+BEGIN
+    INSERT INTO held_unlisted (hold, camera, over_us, before_us)
+        SELECT hold, camera, NEW.start_us, coalesce(NEW.end_us, 1 << 62) FROM hold_camera WHERE hold = NEW.no;
+END;
 CREATE TRIGGER held_released AFTER UPDATE OF released_us ON hold WHEN NEW.released_us IS NOT NULL
 BEGIN
     DELETE FROM held_due WHERE hold = NEW.no;

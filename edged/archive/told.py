@@ -82,7 +82,7 @@ class Told:
                 continue
             if "days" in one.body:
                 wanted.append(Floor(days=one.body["days"], rules=tuple(one.body["rules"])))
-            elif one.body["labels_from_us"] <= end_us <= one.body["labels_to_us"]:
+            elif one.body["labels_from_us"] < end_us <= one.body["labels_to_us"]:
                 keep_until = max(keep_until, keep_until_us(end_us + one.body["shift_us"], floor.days, zone))
         for other in wanted:
             if floor.days < other.days <= _MOST_DAYS:
@@ -103,7 +103,11 @@ class Told:
 
     def _camera_raises(self, camera: str) -> list[_Raise]:
         if camera not in self._raises:
-            self._raises[camera] = [_Raise(seq, self._at(seq), body) for seq, body in self._bodies(floor_topic(camera))]
+            raises = [_Raise(seq, self._at(seq), body) for seq, body in self._bodies(floor_topic(camera))]
+            # Entered for a page of segments each: the last of those that say the same says it of all before.
+            says = "days", "labels_from_us", "labels_to_us", "shift_us"
+            alike = {tuple(map(one.body.get, says)): one for one in raises}
+            self._raises[camera] = list(alike.values())
         return self._raises[camera]
 
     def _bodies(self, topic: str) -> list[tuple[int, dict[str, Any]]]:

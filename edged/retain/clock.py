@@ -9,6 +9,9 @@ leaves the clock behind: footage is kept longer, never shorter.
 
 When a wrong wall clock is put right, footage it has labelled in the meantime was recorded later than its label says.
 A `Correction` tells which labels and by how much at most; their floors are then counted from as much later (I1).
+
+What is remembered between ticks lies in the index, where others can write, too. The ledger is told every step of the
+clock, and once in MARK_US where it stands; a state that is ahead of what has run since is not `believed`.
 """
 
 from dataclasses import dataclass
@@ -23,6 +26,10 @@ UNPROVEN_US = HOUR
 BEHIND_US = 5 * MINUTE
 # A step from here on is written to the ledger and makes labels doubtful.
 NOTABLE_US = MINUTE
+# How often the ledger is told where the clock stands, by running time; and at the first tick of every boot.
+MARK_US = HOUR
+# By how much the clock may be ahead of what the ledger knows: what it takes over, in all, in steps not worth an entry.
+UNTOLD_US = UNPROVEN_US + NOTABLE_US
 A_TIME_SERVICE = "a time service disciplines"
 
 
@@ -71,6 +78,35 @@ class Advance:
     time: RetentionTime
     event: str | None
     correction: Correction | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """Where the retention clock stood by the ledger's newest word, and what the other clocks said."""
+
+    retention_us: int
+    reading: Reading
+
+
+def believed(state: RetentionState, told: Told | None, now: Reading) -> RetentionState | None:
+    """`state` where it is what running time since `told` makes of it, and else the state that the ledger tells of.
+
+    None where the ledger tells of none. Never a later one than `state` is.
+    """
+    if told is None:
+        return None
+    at = state.reading
+    ran = at.mono_us - told.reading.mono_us
+    seen = at.boot_id == told.reading.boot_id and 0 <= ran < MARK_US
+    not_yet = at.boot_id == now.boot_id and at.mono_us > now.mono_us
+    if seen and not not_yet and state.retention_us - told.retention_us <= ran + UNTOLD_US:
+        return state
+    return RetentionState(
+        retention_us=min(state.retention_us, told.retention_us),
+        reading=told.reading,
+        unproven_us=UNPROVEN_US,
+        doubt_from_us=min(state.doubt_from_us, told.reading.wall_us),
+    )
 
 
 def begin(now: Reading, *, ntp: bool, reached_us: int | None) -> Advance:

@@ -15,9 +15,11 @@ from edged.archive.deletions import Going, announce
 from edged.archive.roster import cameras, get
 from edged.archive.schema import DOOMED, MISSING, STREAM_NO
 from edged.archive.segments import SegmentKey, local_day, set_state
+from edged.archive.told import Told
 from edged.base.clock import DAY, HOUR
 from edged.law.site import SiteLaw
 from edged.model import StreamKind
+from edged.retain.as_told import AsTold
 from edged.retain.rows import (
     Held,
     StoredSegment,
@@ -182,7 +184,9 @@ def _doom(
     hour: object = None
     of_hour = 0
     # Chosen first and changed afterwards: SQLite does not say what a query sees of rows changed under it.
-    for segment in candidates:
+    as_told = AsTold(connection, grounds.law.tz)
+    for candidate in candidates:
+        segment = as_told(candidate)
         if _camera_hour(segment) != hour:
             # Where another hour of that many would not fit it is left whole: one entry in the ledger instead of two.
             done.more = bool(chosen) and len(chosen) + of_hour > limit
@@ -200,14 +204,13 @@ def _doom(
         of_hour += 1
         if to_free is not None:
             to_free -= segment.bytes if segment.state != MISSING else 0
+    as_told.put_back(connection)
     for camera, stream, hour in dict.fromkeys((s.key.camera, s.key.stream, s.key.start_us // HOUR) for s, _ in chosen):
         grounds.tell_hour(connection, camera, stream, hour, now_us)
     for segments, why in _alike(chosen, retention_us):
-        marked = [segment for segment in segments if set_state(connection, segment.key, segment.state, DOOMED)]
-        going = [Going(segment.key, segment.end_us, segment.bytes, segment.sha256) for segment in marked]
-        if going:
-            announce(connection, going, why, now_us)
-        done.segments += marked
+        # Announced first: the index dooms nothing that no entry names (I3).
+        announce(connection, [Going(one.key, one.end_us, one.bytes, one.sha256) for one in segments], why, now_us)
+        done.segments += [one for one in segments if set_state(connection, one.key, one.state, DOOMED)]
     return done
 
 
@@ -218,14 +221,16 @@ def sort_doomed(
 
     Asked again right before the files go, because a hold may have been placed or a floor raised since.
     """
-    retention_us, holds = _retention_us(connection), holds_in_force(connection)
+    retention_us, holds, told = _retention_us(connection), holds_in_force(connection), Told(connection)
     go: list[StoredSegment] = []
     spare: list[tuple[StoredSegment, str]] = []
     for key in keys:
         segment = find_stored(connection, key)
         if segment is None or segment.state != DOOMED:
             continue
-        if _may_go(segment, holds, retention_us, grounds):
+        if not told.deleted(key):
+            spare.append((segment, "no entry of the ledger announces that it goes"))
+        elif _may_go(segment, holds, retention_us, grounds):
             go.append(segment)
         else:
             verdict = verdict_on(segment, holds, retention_us, grounds, space_needed=False)

@@ -19,11 +19,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from edged.archive.database import Database
+from edged.archive.deletions import deleted
+from edged.archive.layout import parse_segment_path, segment_path
 from edged.archive.schema import MISSING, SEALED
 from edged.archive.segments import state_of_file
 from edged.archive.volumes import Volume, prove
-from edged.base.clock import Clock
+from edged.base.clock import SECOND, Clock
 from edged.base.files import make_folder, replace_file, sync_folder, working_name
+from edged.retain.as_told import released_by_the_ledger
 from edged.retain.disk import SweptVolume
 from edged.retain.held_list import PAGE, Due, links_due, links_made, list_held
 from edged.retain.holds import Hold, list_holds
@@ -65,7 +68,7 @@ class Evidence:
         while more:
             more = await self._database.write(list_held)
             # Read behind it: what was listed has a hold here, and its sidecar comes before its links.
-            holds = {hold.id: hold for hold in await self._database.read(list_holds, True)}
+            holds = {hold.id: hold for hold in await self._database.read(_believed_holds)}
             for swept in list(willing) if holds else ():
                 try:
                     await self._on_volume(swept, holds)
@@ -100,7 +103,8 @@ class Evidence:
                 lonely = await worker.run(_lonely, volume, hold)
                 wanted = await self._database.read(_still_indexed, volume.no, lonely)
                 others = [one.id for one in in_force if one.id in present]
-                await worker.run(_take_away, locks, hold, others, wanted, set(lonely) - wanted)
+                gone = await self._database.read(_announced, set(lonely) - wanted)
+                await worker.run(_take_away, locks, hold, others, wanted, gone)
 
     async def _settle(self, swept: SweptVolume, in_force: Collection[str]) -> None:
         """Set right what a crash, a failure or another configuration left, a page at a time: others want the disk."""
@@ -119,6 +123,13 @@ class Evidence:
         if self._told.get((volume, about)) != what:
             log.error("volume %s: %s", volume, what)
         self._told[volume, about] = what
+
+
+def _believed_holds(connection: sqlite3.Connection) -> list[Hold]:
+    """Every hold; without those whose release the index alone tells of: nothing is done for those before they are in
+    force again (retain/as_told.py)."""
+    released = released_by_the_ledger(connection)
+    return [hold for hold in list_holds(connection, True) if hold.released_us is None or hold.id in released]
 
 
 def _sidecars(volume: Volume, in_force: list[Hold]) -> list[str] | None:
@@ -213,6 +224,19 @@ def _take_away(
         (folder / SIDECAR).unlink(missing_ok=True)
         os.rmdir(folder)
         sync_folder(folder.parent)
+
+
+def _announced(connection: sqlite3.Connection, files: Iterable[PurePosixPath]) -> set[PurePosixPath]:
+    """Which of `files` the ledger has on record as deleted. What neither index nor ledger knows keeps its last name."""
+    found: set[PurePosixPath] = set()
+    for file in files:
+        name = parse_segment_path(file)
+        if name is None:
+            continue
+        at_us = name.start_s * SECOND
+        if any(segment_path(*key) == file for key in deleted(connection, name.camera, name.stream, at_us, at_us)):
+            found.add(file)
+    return found
 
 
 def _still_indexed(

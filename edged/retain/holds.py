@@ -274,16 +274,16 @@ def release_hold(connection: sqlite3.Connection, hold: str, by: str, now_us: int
     if current.released_us is not None:
         raise ReleaseRefused(f"{hold} is released already", hint="nothing is left to do")
     if current.release1_by is None:
-        connection.execute("UPDATE hold SET release1_by = ?, release1_us = ? WHERE id = ?", (person, now_us, hold))
         append(connection, now_us, LedgerKind.HOLD_RELEASE_FIRST, {"hold": hold, "by": person})
+        connection.execute("UPDATE hold SET release1_by = ?, release1_us = ? WHERE id = ?", (person, now_us, hold))
     elif same_person(current.release1_by, person):
         raise ReleaseRefused(
             f"{person} has released {hold} already", hint="a second, different person has to release it"
         )
     else:
-        connection.execute("UPDATE hold SET release2_by = ?, released_us = ? WHERE id = ?", (person, now_us, hold))
         body = {"hold": hold, "first": current.release1_by, "second": person}
         append(connection, now_us, LedgerKind.HOLD_RELEASED, body)
+        connection.execute("UPDATE hold SET release2_by = ?, released_us = ? WHERE id = ?", (person, now_us, hold))
     return find_hold(connection, hold)
 
 

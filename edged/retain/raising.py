@@ -1,8 +1,9 @@
 """Raises floors of existing footage: where the law or a camera's place came to demand more, and where the clock that
 labelled it was wrong. Never lowers one.
 
-What was last applied to each camera is remembered, so that an unchanged law costs one small read. A changed one may
-mean millions of rows: they are gone through in short transactions, between which intake takes its turn.
+The index knows which floors a camera's footage has (archive/schema_fixed.py), so that an unchanged law costs one small
+read. A changed one may mean millions of rows: they are gone through in short transactions, between which intake takes
+its turn.
 """
 
 import itertools
@@ -10,7 +11,6 @@ import sqlite3
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from edged.archive import meta
 from edged.archive.database import Database
 from edged.archive.indexing import floor_no
 from edged.archive.ledger import LedgerKind, append
@@ -26,7 +26,6 @@ from edged.retain.timekeeping import correction_done, pending_corrections
 
 PAGE = 200  # raised in one transaction: some ten milliseconds
 LOOKED_AT = 2000  # and looked at, which is quicker
-_APPLIED = "floors_applied"  # meta: JSON object, camera id -> days
 
 RowKey = tuple[int, int, int, int]  # stream, start_us, run, seq
 _FIRST: RowKey = (-1, 0, 0, 0)
@@ -44,17 +43,16 @@ async def raise_floors(database: Database, law: SiteLaw, *at_us: int) -> int:
     Interrupted, it begins again at the next call.
     """
     raised = 0
-    roster, applied = await database.read(_to_compare)
-    for camera in roster:
+    for camera in await database.read(cameras):
         floor = law.floor(camera.situation, *at_us)
-        if applied.get(camera.id) == floor.days:
+        if not await database.read(_smaller, camera.no, floor.days):
             continue
         after: RowKey | None = _FIRST
         while after is not None:
             page = await database.write(_raise_page, camera, floor, law, after, max(at_us))
             raised += page.raised
             after = page.last
-        await database.write(_remember, camera.id, floor.days)
+        await database.write(_forget_smaller, camera.no, floor.days)
     return raised
 
 
@@ -120,7 +118,7 @@ async def count_anew(database: Database, law: SiteLaw, at_us: int) -> int:
     """
     raised = 0
     for correction in await database.read(pending_corrections):
-        for camera in (await database.read(_to_compare))[0]:
+        for camera in await database.read(cameras):
             for stream in STREAM_NO.values():
                 after: RowKey | None = (stream, 0, -1, -1)  # a label that is not believed may say anything
                 while after is not None:
@@ -171,14 +169,14 @@ def _named(labels: Span) -> dict[str, int]:
     return {"labels_from_us": labels.start_us, "labels_to_us": labels.end_us}
 
 
-def _to_compare(connection: sqlite3.Connection) -> tuple[list[Camera], dict[str, int]]:
-    return cameras(connection), _applied(connection)
+_SMALLER = "WHERE camera = ? AND floor IN (SELECT no FROM floor WHERE days < ?)"
 
 
-def _applied(connection: sqlite3.Connection) -> dict[str, int]:
-    found: dict[str, int] = meta.read_json(connection, _APPLIED) or {}
-    return found
+def _smaller(connection: sqlite3.Connection, camera: int, days: int) -> bool:
+    """Whether the camera's footage has, or had, floors of fewer than `days`."""
+    return connection.execute(f"SELECT 1 FROM camera_floor {_SMALLER} LIMIT 1", (camera, days)).fetchone() is not None
 
 
-def _remember(connection: sqlite3.Connection, camera_id: str, days: int) -> None:
-    meta.write_json(connection, _APPLIED, _applied(connection) | {camera_id: days})
+def _forget_smaller(connection: sqlite3.Connection, camera: int, days: int) -> None:
+    """All but those that footage still has: it may have come in between, and is raised the next time."""
+    connection.execute(f"DELETE FROM camera_floor {_SMALLER}", (camera, days))

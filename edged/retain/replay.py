@@ -89,7 +89,7 @@ def _carry_out(connection: sqlite3.Connection, entry: Entry, zone: ZoneInfo, *, 
                 "UPDATE hold SET release2_by = ?, released_us = ? WHERE id = ? AND released_us IS NULL",
                 (body["second"], entry.at_us, body["hold"]),
             )
-        case LedgerKind.CLOCK_EVENT if proven:
+        case LedgerKind.CLOCK_EVENT | LedgerKind.CLOCK_READING if proven:
             # An old copy of the index: this instant was reached once. A new one begins its clock by itself. The clock
             # moves with what the other clocks said then, or the time since the copy would be counted twice (I10).
             reading = (body["wall_us"], body["mono_us"], body["boot_id"])

@@ -1,9 +1,10 @@
 """The sweep: deletes what must or may go, and nothing else.
 
-One pass, in order: move the retention clock; raise floors where the law or a corrected clock demands it; prove the
-volumes; complete what a crash left; delete what a duty to delete has reached; where a volume is below its reserve,
-delete the oldest footage past its floor, looking again at the free space before deleting more. Each deletion is mark +
-ledger entry in one transaction, unlink, sync of the folder, and then the row is forgotten.
+One pass, in order: move the retention clock; put back holds that the ledger knows better; raise floors where the law or
+a corrected clock demands it; prove the volumes; complete what a crash left; delete what a duty to delete has reached;
+where a volume is below its reserve, delete the oldest footage past its floor, looking again at the free space before
+deleting more. Each deletion is a ledger entry + mark in one transaction, unlink, sync of the folder, and then the row
+is forgotten. Before anything is marked the ledger is asked whether it knows of a longer floor.
 
 Nothing is deleted where the retention clock is not trusted, the volume's identity is not proven, or its free space
 cannot be read; the report says so.
@@ -22,6 +23,7 @@ from edged.archive.volumes import Space, free_space
 from edged.base.clock import SECOND, Clock
 from edged.base.errors import OwnerMustAct
 from edged.law.site import SiteLaw
+from edged.retain.as_told import put_back_holds
 from edged.retain.clock import Reading, RetentionTime
 from edged.retain.disk import SweptVolume, look, still_there, unlink
 from edged.retain.doom import (
@@ -147,6 +149,7 @@ class Sweep:
     async def one_pass(self) -> SweepReport:
         """One pass, as the module's text tells. Raises GuardRefused."""
         report = SweepReport(time=await tick(self._database, self._clock, self._ntp, self._witness))
+        await self._database.write(put_back_holds, self._clock.wall_us())
         today = self._law.today(self._clock.wall_us(), report.time.retention_us)
         report.raised = await raise_floors(self._database, self._law, *today)
         report.raised += await count_anew(self._database, self._law, max(today))

@@ -1,27 +1,34 @@
 """Moves the retention clock and keeps it in the index, with its ledger entries; what it decides is in `clock`."""
 
 import dataclasses
+import json
+import logging
 import sqlite3
 from collections.abc import Callable
 from typing import Any
 
 from edged.archive import meta
 from edged.archive.database import Database
-from edged.archive.ledger import LedgerKind, append
+from edged.archive.ledger import CLOCK_TOPIC, LedgerKind, append
 from edged.archive.rebuilding import proven, restored_ranges
 from edged.base.clock import Clock
 from edged.base.spans import Span
 from edged.retain.clock import (
     A_TIME_SERVICE,
+    MARK_US,
     Advance,
     Correction,
     Reading,
     RetentionState,
     RetentionTime,
+    Told,
     advance,
     begin,
+    believed,
 )
 from edged.retain.witnesses import ConfirmationRefused, second_person
+
+log = logging.getLogger(__name__)
 
 _STATE = "retention_clock"  # meta: what the table of that name has no column for
 _CONFIRMATION = "retention_confirmation"  # meta: the first of two people who confirm the wall clock
@@ -77,6 +84,7 @@ def read_state(connection: sqlite3.Connection) -> RetentionState | None:
     if row is None:
         return None
     rest = meta.read_json(connection, _STATE) or {"unproven_us": 0, "doubt_from_us": row["wall_us"]}
+    rest["unproven_us"] = max(0, rest["unproven_us"])  # less than none would let it take over more than it may
     return RetentionState(
         retention_us=row["retention_us"],
         reading=Reading(wall_us=row["wall_us"], mono_us=row["mono_us"], boot_id=row["boot_id"]),
@@ -100,24 +108,49 @@ def _waiting(connection: sqlite3.Connection) -> list[list[int]]:
 
 
 def _tick(connection: sqlite3.Connection, now: Reading, voucher: str | None) -> RetentionTime:
-    before = read_state(connection)
+    found, told = read_state(connection), _told(connection)
+    before = None if found is None else believed(found, told, now)
     if before is None:
         step = begin(now, ntp=voucher == A_TIME_SERVICE, reached_us=_reached_us(connection))
     else:
         step = advance(before, now, ntp=voucher is not None, voucher=voucher or "")
-    _store(connection, step)
-    if step.event is not None:
+    event = step.event
+    if before != found:
+        event = f"it had been set by somebody else and goes on from where it was seen; {event or step.time.why}"
+        log.critical("the retention clock was not where the ledger saw it last: %s", event)
+    # The ledger first: only then do the guards of the index let the clock step (archive/schema_told.py).
+    at = {"retention_us": step.state.retention_us, **dataclasses.asdict(now)}
+    if event is not None:
         body = {
-            "event": step.event,
+            "event": event,
             "ntp": voucher == A_TIME_SERVICE,
             "voucher": voucher,
-            "retention_before_us": None if before is None else before.retention_us,
-            "wall_before_us": None if before is None else before.reading.wall_us,
-            "retention_us": step.state.retention_us,
-            **dataclasses.asdict(now),
+            "retention_before_us": None if found is None else found.retention_us,
+            "wall_before_us": None if found is None else found.reading.wall_us,
+            **at,
         }
         append(connection, now.wall_us, LedgerKind.CLOCK_EVENT, body)
+    elif told is None or told.reading.boot_id != now.boot_id or now.mono_us - told.reading.mono_us >= MARK_US:
+        append(connection, now.wall_us, LedgerKind.CLOCK_READING, at)
+    _store(connection, step)
     return step.time
+
+
+def _told(connection: sqlite3.Connection) -> Told | None:
+    """Where the clock stood by the newest entry of this index, or under a head that was signed."""
+    ranges = restored_ranges(connection)
+    for seq, text in connection.execute(
+        "SELECT ledger.seq, body FROM ledger_topic JOIN ledger ON ledger.seq = ledger_topic.seq WHERE topic = ?"
+        " ORDER BY ledger_topic.seq DESC",
+        (CLOCK_TOPIC,),
+    ):
+        if proven(ranges, seq):
+            body = json.loads(text)
+            return Told(
+                retention_us=body["retention_us"],
+                reading=Reading(wall_us=body["wall_us"], mono_us=body["mono_us"], boot_id=body["boot_id"]),
+            )
+    return None
 
 
 def _reached_us(connection: sqlite3.Connection) -> int | None:
@@ -130,8 +163,8 @@ def _reached_us(connection: sqlite3.Connection) -> int | None:
     told = [
         reached
         for seq, reached in connection.execute(
-            "SELECT seq, json_extract(body, '$.retention_us') FROM ledger WHERE kind IN (?, ?)",
-            (LedgerKind.CLOCK_EVENT, LedgerKind.SEGMENTS_DELETED),
+            "SELECT seq, json_extract(body, '$.retention_us') FROM ledger WHERE kind IN (?, ?, ?)",
+            (LedgerKind.CLOCK_EVENT, LedgerKind.CLOCK_READING, LedgerKind.SEGMENTS_DELETED),
         )
         if reached is not None and proven(ranges, seq)
     ]

@@ -11,7 +11,8 @@ What none of this can prevent, because root owns the machine, and how it shows:
   test_prove_operator.py, LAW.md section 12, 29).
 - deleting files, or the whole disk, and a hold's links with them: FOOTAGE_MISSING at the next comparison, a finding of
   the scrub, MISSING_UNEXPLAINED in the day's proof; the row stays, and stays held.
-- setting the retention clock ahead in the file: it stands before the wall clock then, and nothing is deleted.
+- setting the retention clock ahead in the file, where triggers are off: it is put back to where the ledger saw it
+  (test_attempts_unguarded.py).
 """
 
 import json
@@ -34,7 +35,7 @@ from edged.law.packs import load_packs, shipped_packs
 from edged.law.site import SiteLaw
 from edged.retain.stamp import Stamper
 from tests.archive_kit import sealed, write_journal
-from tests.retaining import START_US, House, house
+from tests.retaining import PLENTY, START_US, House, house
 
 YOUNG_DAYS = 5  # of a floor of thirty
 
@@ -71,8 +72,11 @@ async def nothing_went(built: House, *keys: SegmentKey) -> None:
         "UPDATE segment SET end_us = start_us",
         "UPDATE segment SET sha256 = zeroblob(32)",
         "UPDATE floor SET days = 1",
+        "UPDATE segment SET floor = 9",
+        "UPDATE segment SET keep_until_us = 0, state = 2",
         "DELETE FROM floor",
         "UPDATE hold SET end_us = start_us + 1",
+        "UPDATE hold SET release1_by = 'x', release1_us = 1",
         "UPDATE hold SET released_us = 1, release2_by = 'x', release1_by = 'y', release1_us = 1",
         "DELETE FROM hold",
         "DELETE FROM hold_camera",
@@ -80,7 +84,13 @@ async def nothing_went(built: House, *keys: SegmentKey) -> None:
         "DELETE FROM ledger",
         "DELETE FROM retention_clock",
         "UPDATE retention_clock SET retention_us = retention_us - 1",
+        "UPDATE retention_clock SET retention_us = retention_us + 3456000000000",
+        "UPDATE retention_clock SET retention_us = retention_us + 3456000000000, mono_us = 0, boot_id = 'x'",
         "DELETE FROM camera",
+        "DELETE FROM volume",
+        "UPDATE volume SET id = 'another'",
+        "UPDATE volume SET uuid = 'another'",
+        "UPDATE camera SET state = 'found'",
         "INSERT OR REPLACE INTO floor SELECT no, 1, rules FROM floor",
         "INSERT OR REPLACE INTO retention_clock SELECT one, retention_us + 1, mono_us, boot_id, wall_us FROM"
         " retention_clock",
@@ -169,15 +179,23 @@ def test_an_index_with_other_tables_is_refused(tmp_path: Path) -> None:
         open_database(path)
 
 
-async def test_i10_a_retention_clock_set_ahead_in_the_file_deletes_nothing(tmp_path: Path) -> None:
-    async with house(tmp_path) as built:
+async def test_i3_what_is_past_its_floor_goes_by_no_other_way_than_the_sweep(tmp_path: Path) -> None:
+    """Doomed by plain SQL it would be unlinked without an entry; so the index asks the ledger for one."""
+    async with house(tmp_path, free=PLENTY) as built:
         keys = await box_with_footage(built)
-        await built.sql("UPDATE retention_clock SET retention_us = retention_us + ?", 400 * DAY)
-        report = await built.one_pass()
-        assert not report.time.trusted
-        await nothing_went(built, *keys)
-        built.clock.advance(86_400)  # nor later, while it stands ahead
-        await nothing_went(built, *keys)
+        built.clock.advance(30 * 86_400)
+        await built.tick()
+        row = await built.row(keys[1])
+        assert row is not None
+        assert row.keep_until_us < built.clock.wall_us()
+        connection = sqlite3.connect(tmp_path / "index.sqlite")
+        for statement in ("UPDATE segment SET state = 2 WHERE camera = 2", "DELETE FROM segment WHERE camera = 2"):
+            with pytest.raises(sqlite3.IntegrityError, match="I3"):
+                connection.execute(statement)
+        connection.close()
+        assert built.file(keys[1]).exists()
+        built.clock.advance(3 * 86_400)
+        assert (await built.one_pass()).erased == 1, "by the sweep it goes"
 
 
 async def journal_says(built: House, key: SegmentKey, **changes: Any) -> None:

@@ -27,10 +27,12 @@ from tests.archive_kit import (
     SHANGHAI,
     T0,
     down,
+    execute_all,
     recorder_start,
     row_of_segments,
     sealed,
     stamp,
+    told_going,
     up,
     write_journal,
 )
@@ -379,6 +381,7 @@ async def test_a_reader_left_behind_brings_nothing_back(index: Database, disk: V
 
     def forget(connection: sqlite3.Connection) -> None:
         connection.execute("INSERT INTO retention_clock VALUES (1, ?, 0, 'boot-1', 0)", (T0 + 99 * DAY,))
+        execute_all(connection, *told_going(T0 + 3 * MINUTE, seq=3))
         connection.execute("UPDATE segment SET state = 2 WHERE seq = 3")
         connection.execute("DELETE FROM segment WHERE seq = 3")
 

@@ -14,7 +14,7 @@ import pytest
 
 from edged.archive.database import open_database
 from edged.base.clock import DAY, MINUTE
-from tests.archive_kit import T0, put_hold, put_rows
+from tests.archive_kit import T0, TOLD_FIRST, TOLD_RELEASE, execute_all, put_hold, put_rows
 from tests.unit.test_archive_guards import LEDGER_ROWS, OTHER_HOLD, OUTAGE, OUTAGE_ROWS
 
 SEGMENT = (
@@ -35,6 +35,7 @@ HOLD = (
 ENDPOINT = "UPDATE camera SET endpoint_reference = 'urn:1' WHERE no = 1"
 CLOSED = "UPDATE outage SET state = 'closed', closed_us = 9 WHERE no = 1"
 SECOND_OUTAGE = OUTAGE.format(how="", t0=50).replace("'out-1'", "'out-2'").replace("VALUES (1,", "VALUES (2,")
+INTAKE_ROW = "INSERT INTO intake VALUES (1, 'j', 100)"
 
 
 class Replace(NamedTuple):
@@ -67,6 +68,10 @@ REPLACES = {
     "I1 a floor's number": Replace(
         "floor_fixed", "UPDATE OR REPLACE floor SET no = 1 WHERE no = 2", ("INSERT INTO floor VALUES (2, 5, '[]')",)
     ),
+    "I1 a volume": Replace("volume_once", "REPLACE INTO volume VALUES (1, 'disk-a', 'another', 0)"),
+    "I1 a volume by its id": Replace("volume_once", "REPLACE INTO volume VALUES (9, 'disk-a', 'another', 0)"),
+    "I1 a volume by its uuid": Replace("volume_once", "REPLACE INTO volume VALUES (9, 'disk-b', 'uuid-a', 0)"),
+    "I3 how far a journal was read": Replace("intake_once", "REPLACE INTO intake VALUES (1, 'j', 0)", (INTAKE_ROW,)),
     "I2 a camera": Replace("camera_once", CAMERA.format(how="OR REPLACE", no=1, id="cam-1", endpoint="NULL")),
     "I2 a camera by its id": Replace("camera_once", CAMERA.format(how="OR REPLACE", no=9, id="cam-1", endpoint="NULL")),
     "I2 a camera by its endpoint": Replace(
@@ -184,6 +189,7 @@ def test_a_hold_s_camera_entered_again_wants_no_further_links(stranger: sqlite3.
 
 def test_one_person_is_not_two_where_checks_are_ignored(stranger: sqlite3.Connection) -> None:
     """I2: PRAGMA ignore_check_constraints leaves the guard."""
+    execute_all(stranger, *TOLD_FIRST, *TOLD_RELEASE)
     stranger.execute("UPDATE hold SET release1_by = 'ann', release1_us = 1")
     stranger.execute("PRAGMA ignore_check_constraints = ON")
     for second in ("'ann'", "' ANN '", "NULL"):

@@ -17,7 +17,7 @@ from edged.archive.volumes import Volume, open_volumes
 from edged.base.clock import DAY, MINUTE, ManualClock
 from edged.model import SegmentSealed, StreamKind
 from edged.retain.rows import doomed_segments
-from tests.archive_kit import SHANGHAI, T0, row_of_segments, sealed, stamp, write_files
+from tests.archive_kit import SHANGHAI, T0, execute_all, row_of_segments, sealed, stamp, told_going, write_files
 
 NOW = T0 + 3 * DAY
 
@@ -198,6 +198,7 @@ async def test_a_deletion_cut_between_unlink_and_forget_is_handed_to_the_sweep(h
 
     def doom(connection: sqlite3.Connection) -> None:
         connection.execute("INSERT INTO retention_clock VALUES (1, ?, 0, 'boot-1', ?)", (T0 + 99 * DAY, T0 + 99 * DAY))
+        execute_all(connection, *told_going(), *told_going(T0 + MINUTE, seq=1))
         connection.execute("UPDATE segment SET state = 2 WHERE camera = 1 AND run = 1 AND seq < 2")
 
     await house.database.write(doom)
@@ -214,6 +215,7 @@ async def test_a_segment_doomed_while_it_is_walked_is_not_called_missing(house: 
 
     def doom(connection: sqlite3.Connection) -> None:
         connection.execute("INSERT INTO retention_clock VALUES (1, ?, 0, 'boot-1', ?)", (T0 + 99 * DAY, T0 + 99 * DAY))
+        execute_all(connection, *told_going())
         connection.execute("UPDATE segment SET state = 2 WHERE camera = 1 AND run = 1 AND seq = 0")
 
     class SweepsFirst(Database):

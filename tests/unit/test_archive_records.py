@@ -17,7 +17,19 @@ from edged.archive.ledger import LedgerKind, append, entries
 from edged.base.clock import DAY, MINUTE
 from edged.base.spans import Span
 from edged.model import CameraState, Situation, StreamKind
-from tests.archive_kit import SHANGHAI, T0, make_volume, put_hold, row_of_segments, sealed, stamp
+from tests.archive_kit import (
+    SHANGHAI,
+    T0,
+    TOLD_FIRST,
+    TOLD_RELEASE,
+    execute_all,
+    make_volume,
+    put_hold,
+    row_of_segments,
+    sealed,
+    stamp,
+    told_going,
+)
 
 
 @pytest.fixture
@@ -124,6 +136,7 @@ def test_i2_a_held_camera_is_not_removed_until_two_people_released_it(connection
     put_hold(connection)
     with pytest.raises(roster.CameraHeld, match="hold-1"):
         roster.remove(connection, "cam-1", T0)
+    execute_all(connection, *TOLD_FIRST, *TOLD_RELEASE)
     connection.execute("UPDATE hold SET release1_by = 'ann', release1_us = 1")
     with pytest.raises(roster.CameraHeld):
         roster.remove(connection, "cam-1", T0)
@@ -219,6 +232,7 @@ def test_totals_follow_every_change_of_state(connection: sqlite3.Connection, tmp
     assert segments.totals(connection)[0][3:] == (2, 2000)
     connection.execute("UPDATE segment SET state = 0 WHERE seq = 0")
     connection.execute("INSERT INTO retention_clock VALUES (1, ?, 0, 'b', 0)", (T0 + 90 * DAY,))
+    execute_all(connection, *told_going(), *told_going(T0 + MINUTE, seq=1))
     connection.execute("UPDATE segment SET state = 2 WHERE seq < 2")
     assert segments.totals(connection)[0][3:] == (1, 1000)
     connection.execute("DELETE FROM segment WHERE state = 2")

@@ -8,10 +8,12 @@ import pytest
 from edged.archive import roster
 from edged.archive.database import Database
 from edged.archive.ledger import LedgerKind
+from edged.archive.schema import DOOMED
 from edged.archive.segments import SegmentKey
 from edged.archive.volumes import open_volumes
 from edged.base.clock import DAY, HOUR, MINUTE
 from edged.retain import held_list
+from edged.retain.doom import Grounds, doom_due
 from edged.retain.evidence import Evidence
 from edged.retain.held_list import list_held
 from edged.retain.holds import BadHold, HoldExtension, list_holds
@@ -178,7 +180,11 @@ async def test_an_extension_spares_what_is_doomed_and_enters_the_ledger(tmp_path
         hold = await box.hold("cam-a", start_us=START_US - HOUR, end_us=START_US)
         box.clock.advance(40 * 86_400)
         await box.tick()
-        await box.sql("UPDATE segment SET state = 2")
+        grounds = Grounds(law=box.law, clock_trusted=True, proven=frozenset({"disk-0"}))
+        await box.database.write(doom_due, "cam-b", 0, grounds, 100, box.clock.wall_us())
+        row = await box.row(key)
+        assert row is not None
+        assert row.state == DOOMED
         wider = await box.holds.extend(
             hold.id, HoldExtension(end_us=START_US + HOUR, cameras=("cam-b",), document="letter-2", by="person-a")
         )
