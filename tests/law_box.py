@@ -130,8 +130,16 @@ class Box:
         await self.house.intake.catch_up()
         return key
 
+    @property
+    def index(self) -> Path:
+        return self.world.folder / "state" / "index.sqlite3"
+
+    @property
+    def volume(self) -> Path:
+        return self.world.folder / "v1"
+
     def file(self, key: SegmentKey) -> Path:
-        return self.world.folder / "v1" / segment_path(*key)
+        return self.volume / segment_path(*key)
 
     async def sweep(self) -> SweepReport:
         report = await self.house.sweep.one_pass()

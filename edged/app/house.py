@@ -25,7 +25,8 @@ from edged.archive import outbox
 from edged.archive.database import Database
 from edged.archive.intake import Intake
 from edged.archive.ledger import LedgerKind, append
-from edged.archive.reconcile import reconcile
+from edged.archive.passed_over import index_passed_over
+from edged.archive.reconcile import Reconciled, reconcile
 from edged.archive.volumes import Volume, open_volumes
 from edged.base.clock import Clock
 from edged.base.sdnotify import notify
@@ -307,9 +308,7 @@ class House:
         compared = self.progress.expect("reconcile", 24 * 3600)
 
         async def compare() -> None:
-            found = await reconcile(
-                self.database, self.volumes, self.clock, settle=self.intake.catch_up, on_progress=compared
-            )
+            found = await self.compare(compared)
             unread = {*self.intake.stopped, *found.skipped}
             read = [volume.id for volume in self.volumes if volume.id not in unread]
             await self.database.write(read_again, self.config, read, self.clock.wall_us())
@@ -317,6 +316,16 @@ class House:
         await supervise("reconcile", compare, self.clock, backoff=Backoff(1, 30))
         tree.create_task(supervise("scrub", self.scrub.run, self.clock), name="scrub")
         await supervise("sweep", self.sweep.run, self.clock, backoff=Backoff(10, 600))
+
+    async def compare(self, on_progress: Callable[[], None] = lambda: None) -> Reconciled:
+        """Compare volumes and index, until nothing is missing from the index that a journal names."""
+        while True:
+            found = await reconcile(
+                self.database, self.volumes, self.clock, settle=self.intake.catch_up, on_progress=on_progress
+            )
+            strays = found.strays, self.stamper, self.law.tz
+            if not await index_passed_over(self.database, self.clock, self.volumes, *strays):
+                return found
 
     async def _farewell(self) -> None:
         """End the recorders that are ours, and index what they sealed on their way out."""

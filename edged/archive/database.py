@@ -94,14 +94,9 @@ def open_database(path: Path, put_back: list[str] | None = None) -> sqlite3.Conn
             connection.executescript(
                 f"BEGIN IMMEDIATE; PRAGMA application_id={APPLICATION_ID};{step}; PRAGMA user_version={number}; COMMIT;"
             )
-        changed = put_back_guards(connection, STEPS)
-        if changed:
-            log.critical("guards of %s were dropped or changed and are put back: %s", path.name, ", ".join(changed))
+        changed = keep_guards(connection)
         if put_back is not None:
             put_back += changed
-    except TablesDiffer as error:
-        connection.close()
-        raise BadDatabase(f"{path.name} has another {error} than this edged makes", hint=_REBUILD) from error
     except sqlite3.OperationalError as error:
         # Locked, no space, no permission: the file may be sound, so nobody is told to move it away.
         connection.close()
@@ -116,6 +111,20 @@ def open_database(path: Path, put_back: list[str] | None = None) -> sqlite3.Conn
         connection.close()
         raise
     return connection
+
+
+def keep_guards(connection: sqlite3.Connection) -> list[str]:
+    """Compare guards and tables with the schema; returns the guards that had to be put back (see archive.guards).
+
+    Raises BadDatabase where a table is another one.
+    """
+    try:
+        changed = put_back_guards(connection, STEPS)
+    except TablesDiffer as error:
+        raise BadDatabase(f"the index has another {error} than this edged makes", hint=_REBUILD) from error
+    if changed:
+        log.critical("guards of the index were dropped or changed and are put back: %s", ", ".join(changed))
+    return changed
 
 
 class Database:

@@ -1,9 +1,11 @@
 """Whether an index still has the tables and the guards that the schema gives it; what was taken out is put back.
 
 The triggers are the second line of defence (I1, I2, I3, I5, I10). Whoever can write the file can drop them; so they
-are compared at every start with those of a new index, and that they were not there is told to the ledger.
+are compared with those of a new index at every start and before every pass of the sweep, and that they were not there
+is told to the ledger. What was done meanwhile shows where the index is compared with the volumes: all of it is again.
 """
 
+import functools
 import sqlite3
 from collections.abc import Sequence
 
@@ -13,11 +15,11 @@ class TablesDiffer(Exception):
 
 
 def put_back_guards(connection: sqlite3.Connection, steps: Sequence[str]) -> list[str]:
-    """Make the triggers those of the schema again, in one transaction; returns the names of those that were not.
+    """Make the triggers those of the schema again, in one transaction of its own; returns the names of the others.
 
     A trigger that the schema does not know is dropped: it could undo what a guard allows. Raises TablesDiffer.
     """
-    wanted, found = _fresh(steps), _content(connection)
+    wanted, found = _fresh(tuple(steps)), _content(connection)
     for kind in ("table", "index"):
         for (each, name), text in wanted.items():
             if each == kind and found.get((each, name)) != text:
@@ -32,6 +34,7 @@ def put_back_guards(connection: sqlite3.Connection, steps: Sequence[str]) -> lis
                     connection.execute(f'DROP TRIGGER "{key[1].replace(chr(34), chr(34) * 2)}"')
                 if key in wanted:
                     connection.execute(wanted[key])
+            connection.execute("DELETE FROM compared")
         except BaseException:
             connection.execute("ROLLBACK")
             raise
@@ -39,7 +42,8 @@ def put_back_guards(connection: sqlite3.Connection, steps: Sequence[str]) -> lis
     return names
 
 
-def _fresh(steps: Sequence[str]) -> dict[tuple[str, str], str]:
+@functools.cache
+def _fresh(steps: tuple[str, ...]) -> dict[tuple[str, str], str]:
     fresh = sqlite3.connect(":memory:")
     try:
         for step in steps:

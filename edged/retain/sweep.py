@@ -1,10 +1,11 @@
 """The sweep: deletes what must or may go, and nothing else.
 
-One pass, in order: move the retention clock; put back holds that the ledger knows better; raise floors where the law or
-a corrected clock demands it; prove the volumes; complete what a crash left; delete what a duty to delete has reached;
-where a volume is below its reserve, delete the oldest footage past its floor, looking again at the free space before
-deleting more. Each deletion is a ledger entry + mark in one transaction, unlink, sync of the folder, and then the row
-is forgotten. Before anything is marked the ledger is asked whether it knows of a longer floor.
+One pass, in order: compare the index's guards; move the retention clock; put back holds that the ledger knows better;
+raise floors where the law or a corrected clock demands it; prove the volumes; complete what a crash left; delete what
+a duty to delete has reached; where a volume is below its reserve, delete the oldest footage past its floor, looking
+again at the free space before deleting more. Each deletion is a ledger entry + mark in one transaction, unlink, sync of
+the folder, and then the row is forgotten. Before anything is marked the ledger is asked whether it knows of a longer
+floor.
 
 Nothing is deleted where the retention clock is not trusted, the volume's identity is not proven, or its free space
 cannot be read; the report says so.
@@ -17,7 +18,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edged.archive.database import Database
+from edged.archive.database import Database, keep_guards
+from edged.archive.ledger import LedgerKind, append
 from edged.archive.rebuilding import awaited
 from edged.archive.volumes import Space, free_space
 from edged.base.clock import SECOND, Clock
@@ -147,7 +149,10 @@ class Sweep:
             await self._clock.sleep(min(_LOOK_S, self._every_s - rested_s))
 
     async def one_pass(self) -> SweepReport:
-        """One pass, as the module's text tells. Raises GuardRefused."""
+        """One pass, as the module's text tells. Raises GuardRefused, and BadDatabase where a table is not edged's."""
+        if dropped := await self._database.read(keep_guards):
+            body = {"guards": dropped}
+            await self._database.write(append, self._clock.wall_us(), LedgerKind.GUARDS_PUT_BACK, body)
         report = SweepReport(time=await tick(self._database, self._clock, self._ntp, self._witness))
         await self._database.write(put_back_holds, self._clock.wall_us())
         today = self._law.today(self._clock.wall_us(), report.time.retention_us)

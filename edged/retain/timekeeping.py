@@ -31,7 +31,7 @@ from edged.retain.witnesses import ConfirmationRefused, second_person
 log = logging.getLogger(__name__)
 
 _STATE = "retention_clock"  # meta: what the table of that name has no column for
-_CONFIRMATION = "retention_confirmation"  # meta: the first of two people who confirm the wall clock
+_CONFIRMATION = "retention_confirmation"  # meta: the ledger's entry of the first of two people who confirm it
 _CORRECTIONS = "retention_corrections"  # meta: [from_us, to_us, shift_us] of labels still to be counted anew
 
 
@@ -66,16 +66,27 @@ def confirm(connection: sqlite3.Connection, by: str, now: Reading) -> RetentionT
     person = " ".join(by.split())
     if not person:
         raise ConfirmationRefused("nobody is named", hint="say who confirms the clock: --by NAME")
-    first: dict[str, Any] | None = meta.read_json(connection, _CONFIRMATION)
+    first = _first_word(connection)
     complete = second_person(first, person, now)
     body = {"event": f"{person} confirmed the wall clock", "by": person, "first": None, **dataclasses.asdict(now)}
     if first is None or not complete:
-        meta.write_json(connection, _CONFIRMATION, {"by": person, **dataclasses.asdict(now)})
-        append(connection, now.wall_us, LedgerKind.CLOCK_EVENT, body)
+        meta.write_json(connection, _CONFIRMATION, append(connection, now.wall_us, LedgerKind.CLOCK_EVENT, body))
         return None
     meta.forget(connection, _CONFIRMATION)
     append(connection, now.wall_us, LedgerKind.CLOCK_EVENT, body | {"first": first["by"]})
     return _tick(connection, now, f"{first['by']} and {person} have confirmed")
+
+
+def _first_word(connection: sqlite3.Connection) -> dict[str, Any] | None:
+    """What the first of two people said, as the ledger has it: nobody else's note speaks for anybody."""
+    seq = meta.read_json(connection, _CONFIRMATION)
+    row = connection.execute(
+        "SELECT seq, body FROM ledger WHERE seq = ? AND kind = ?", (seq, LedgerKind.CLOCK_EVENT)
+    ).fetchone()
+    if row is None or not proven(restored_ranges(connection), row["seq"]):
+        return None
+    body: dict[str, Any] = json.loads(row["body"])
+    return body if "by" in body and body["first"] is None else None
 
 
 def read_state(connection: sqlite3.Connection) -> RetentionState | None:

@@ -4,17 +4,19 @@ SQLite lets whoever writes the file switch its triggers off (SQLITE_DBCONFIG_ENA
 back. So what a deletion goes by has a witness besides: the ledger, of which signed heads are kept elsewhere.
 """
 
+import json
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from edged.archive.database import BadDatabase
 from edged.archive.ledger import LedgerKind
 from edged.archive.segments import SegmentKey
 from edged.archive.volumes import Space
 from edged.base.clock import DAY, HOUR, MINUTE
-from edged.retain.timekeeping import read_state
+from edged.retain.timekeeping import confirm, read_state, reading
 from tests.law_box import Box, World
 from tests.retaining import PLENTY, START_US, House, house
 
@@ -149,8 +151,7 @@ async def test_i1_a_date_that_was_lowered_is_put_back(
     built, _, _, young = box
     before = await built.row(young)
     assert before is not None
-    index = built.world.folder / "state" / "index.sqlite3"
-    unguarded(index, "INSERT INTO floor VALUES (99, 1, '[]')", statement, "UPDATE segment SET keep_until_us = 0")
+    unguarded(built.index, "INSERT INTO floor VALUES (99, 1, '[]')", statement, "UPDATE segment SET keep_until_us = 0")
     assert (await built.sweep()).erased == 0
     assert built.file(young).exists(), "I1"
     row = await built.row(young)
@@ -179,7 +180,7 @@ async def test_i2_a_hold_that_was_taken_away_is_in_force_again(
 ) -> None:
     built, hold, held, _ = box
     before = await built.asked("holds", "list")
-    unguarded(built.world.folder / "state" / "index.sqlite3", statement)
+    unguarded(built.index, statement)
     await built.house.evidence.keep_step()
     built.world.clock.advance(60 * 86_400)
     moved = statement.endswith("camera = 2")
@@ -189,9 +190,9 @@ async def test_i2_a_hold_that_was_taken_away_is_in_force_again(
     await built.house.evidence.keep_step()
     after = await built.asked("holds", "list")
     assert after == before or moved
-    links = built.world.folder / "v1" / "held" / hold
+    links = built.volume / "held" / hold
     assert (links / "hold.json").exists()
-    assert (links / built.file(held).relative_to(built.world.folder / "v1")).exists()
+    assert (links / built.file(held).relative_to(built.volume)).exists()
     (told,) = [entry for entry in await built.told(LedgerKind.HOLD_EXTENDED) if entry.body["hold"] == hold]
     assert told.body["restored"] is True
 
@@ -200,7 +201,7 @@ async def test_i3_what_was_doomed_without_an_entry_is_spared(box: tuple[Box, str
     built, _, _, young = box
     built.world.clock.advance(60 * 86_400)
     built.house.sweep._space = lambda _: PLENTY
-    unguarded(built.world.folder / "state" / "index.sqlite3", "UPDATE segment SET state = 2 WHERE camera = 2")
+    unguarded(built.index, "UPDATE segment SET state = 2 WHERE camera = 2")
     report = await built.sweep()
     (spared,) = await built.told(LedgerKind.SEGMENT_SPARED)
     assert spared.body["because"] == "no entry of the ledger announces that it goes"
@@ -216,10 +217,111 @@ async def test_i2_the_last_name_of_what_neither_index_nor_ledger_knows_stays(
 ) -> None:
     """The row and the file were taken away, and then two people release the hold: the link is all that is left."""
     built, hold, held, _ = box
-    unguarded(built.world.folder / "state" / "index.sqlite3", "DELETE FROM segment WHERE camera = 1")
-    link = built.world.folder / "v1" / "held" / hold / built.file(held).relative_to(built.world.folder / "v1")
+    unguarded(built.index, "DELETE FROM segment WHERE camera = 1")
+    link = built.volume / "held" / hold / built.file(held).relative_to(built.volume)
     built.file(held).unlink()
     for person in ("ann lee", "bob chen"):
         assert (await built.edged("holds", "release", hold, "--by", person))[0] == 0
     await built.house.evidence.keep_step()
     assert link.exists()
+
+
+@pytest.mark.parametrize("statement", ["DELETE FROM segment", "DELETE FROM segment WHERE camera = 1"])
+async def test_i1_i2_rows_that_were_deleted_come_back_from_the_journals(
+    box: tuple[Box, str, SegmentKey, SegmentKey], statement: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Files that no row knows are never deleted; the journals are read again for them."""
+    built, _, *keys = box
+    rows = [await built.row(key) for key in keys]
+    unguarded(built.index, statement)
+    assert (await built.sweep()).erased == 0
+    assert (await built.house.compare()).strays == []
+    assert "were on the volumes and in their journals, but not in the index" in caplog.text
+    for key, row in zip(keys, rows, strict=True):
+        now = await built.row(key)
+        assert now is not None
+        assert row is not None
+        assert (now.floor, now.keep_until_us) == (row.floor, row.keep_until_us)
+    built.world.clock.advance(60 * 86_400)
+    await built.sweep()
+    assert built.file(keys[0]).exists(), "I2"
+
+
+async def test_i1_what_intake_was_made_to_pass_over_is_found(box: tuple[Box, str, SegmentKey, SegmentKey]) -> None:
+    built, *_ = box
+    disks, built.house.intake._volumes = built.house.intake._volumes, []  # it is behind
+    await built.record("cam-b")  # begins a journal file and is its first line
+    unread = await built.record("cam-b", built.world.clock.wall_us() + 5 * MINUTE)
+    built.house.intake._volumes = disks
+    (journal,) = [file for file in built.volume.glob("journal/*/*.ndjson") if _names(file, unread)]
+    below, size = journal.relative_to(built.volume), journal.stat().st_size
+    connection = sqlite3.connect(built.index)  # setting it ahead looks like reading: no guard can tell
+    connection.execute("INSERT INTO intake VALUES (1, ?, ?)", (str(below), size))
+    connection.commit()
+    connection.close()
+    built.world.clock.advance(HOUR // 10**6)
+    await built.house.intake.catch_up()
+    assert await built.row(unread) is None
+    assert (await built.sweep()).erased == 0
+    assert (await built.house.compare()).strays == []
+    row = await built.row(unread)
+    assert row is not None
+    assert row.keep_until_us >= row.end_us + 30 * DAY
+    built.world.clock.advance(29 * 86_400)
+    assert (await built.sweep()).erased == 1, "what was recorded days before it"
+    assert built.file(unread).exists()
+
+
+def _names(journal: Path, key: SegmentKey) -> bool:
+    return f'"seq":{key.seq},' in journal.read_text()
+
+
+async def test_guards_dropped_while_it_runs_are_put_back_before_the_next_pass(
+    box: tuple[Box, str, SegmentKey, SegmentKey],
+) -> None:
+    built, _, held, young = box
+    connection = sqlite3.connect(built.index)
+    wanted = set(connection.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'"))
+    connection.execute("DROP TRIGGER segment_forget_guard")
+    connection.execute("DELETE FROM segment")
+    connection.execute("CREATE TRIGGER helper AFTER INSERT ON ledger BEGIN DELETE FROM held_due; END")
+    connection.commit()
+    connection.close()
+    assert (await built.sweep()).erased == 0
+    (entry,) = await built.told(LedgerKind.GUARDS_PUT_BACK)
+    assert entry.body == {"guards": ["helper", "segment_forget_guard"]}
+    assert {
+        tuple(row) for row in await built.sql("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'")
+    } == wanted
+    assert (await built.house.compare()).strays == []
+    assert await built.row(held) is not None
+    assert await built.row(young) is not None
+    await built.sweep()
+    assert len(await built.told(LedgerKind.GUARDS_PUT_BACK)) == 1
+
+
+async def test_tables_that_are_not_edged_s_end_every_deletion(box: tuple[Box, str, SegmentKey, SegmentKey]) -> None:
+    built, _, *keys = box
+    connection = sqlite3.connect(built.index)
+    connection.execute("ALTER TABLE hold RENAME COLUMN released_us TO freed_us")
+    connection.commit()
+    connection.close()
+    built.world.clock.advance(60 * 86_400)
+    with pytest.raises(BadDatabase, match="another hold than this edged makes; edged archive rebuild"):
+        await built.sweep()
+    assert all(built.file(key).exists() for key in keys)
+
+
+async def test_i10_one_person_does_not_confirm_for_two(lagging: tuple[House, SegmentKey]) -> None:
+    """A first word that nobody spoke, noted in the index, past its guards even: no entry of the ledger has it."""
+    built, key = lagging
+    await built.database.write(confirm, "person-a", reading(built.clock))
+    (spoken,) = await built.sql("SELECT value FROM meta WHERE key = 'retention_confirmation'")
+    for forged in (int(spoken["value"]) - 1, 99, None, '{"by": "x"}'):
+        unguarded(
+            built.path / "index.sqlite",
+            f"UPDATE meta SET value = '{json.dumps(forged)}' WHERE key = 'retention_confirmation'",
+        )
+        assert await built.database.write(confirm, "person-b", reading(built.clock)) is None
+    assert (await built.one_pass()).erased == 0
+    assert built.file(key).exists()
