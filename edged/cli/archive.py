@@ -6,7 +6,7 @@ import dataclasses
 from edged.base.errors import Refused
 from edged.cli.client import add_daemon_options, ask
 from edged.cli.daemon import config_option
-from edged.cli.show import bytes_for_people, complain, print_json, print_table, time_for_people
+from edged.cli.show import bytes_for_people, complain, count, print_json, print_table, time_for_people
 
 READ_SECONDS = 3600.0  # a camera-day is some forty gigabytes
 
@@ -19,7 +19,8 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="make a lost or damaged index anew from the volumes; stop the daemon first",
         description="Ledger, holds, journals and files of every volume make a new index. Nothing is deleted, and the "
         "old index stays beside it as index.sqlite3.before-TIME. Exit code 0: complete; 1: something is missing, and "
-        "is said; 4: refused, nothing was changed. As root it goes on as the owner of the state folder.",
+        "is said; 4: refused, nothing was changed. As root it goes on as the owner of the state folder. "
+        "What was entered about outages stays in the ledger; the list of past outages begins anew.",
     )
     config_option(rebuild)
     rebuild.add_argument("--dry-run", action="store_true", help="only say what was found and what would be missing")
@@ -110,8 +111,9 @@ def _rebuild(arguments: argparse.Namespace) -> int:
     )
     print(f"the ledger comes from volume {found.source.volume}" if found.source else "no copy of the ledger was found")
     if done is not None:
-        print(f"rebuilt: {done.segments} segments, {done.holds} holds in force, {done.entries} ledger entries")
-        print(f"{done.deleted} segments are on record as lawfully deleted; the old index is {done.aside or 'gone'}")
+        segments, holds = count(done.segments, "segment"), count(done.holds, "hold")
+        print(f"rebuilt: {segments}, {holds} in force, {done.entries} ledger entries")
+        print(f"on record as lawfully deleted: {done.deleted}; the old index is {done.aside or 'gone'}")
     for problem in problems:
         print(f"! {problem}")
     return 1 if problems else 0

@@ -7,7 +7,7 @@ from typing import Any
 
 from edged.base.errors import EdgedError
 from edged.cli.client import add_daemon_options, ask
-from edged.cli.show import complain, print_json, print_table
+from edged.cli.show import complain, count, print_json, print_table
 
 VERIFY_SECONDS = 4 * 3600.0  # a million entries take about half a minute
 
@@ -88,7 +88,8 @@ def _verify(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(answer)
     else:
-        print(f"{answer['entries']} entries, {answer['heads']} signed heads, {answer['mirrors']} copies checked")
+        copies = "1 copy" if answer["mirrors"] == 1 else f"{answer['mirrors']} copies"
+        print(f"{answer['entries']} entries, {count(answer['heads'], 'signed head')}, {copies} checked")
         _tell(answer["problems"])
     return 0 if answer["good"] else 1
 

@@ -78,5 +78,5 @@ def sentence(problem: str, health: dict[str, Any]) -> str:
 
 def _state(volume: Any) -> str:
     if volume["cameras_stopped"]:
-        return f"full, {volume['cameras_stopped']} stopped"
+        return f"full, {count(volume['cameras_stopped'], 'camera')} stopped"
     return "good" if volume["online"] else "offline"

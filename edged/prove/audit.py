@@ -1,5 +1,5 @@
-"""Checks the whole ledger: every entry against its leaf, every leaf against the tree, every head ever signed against
-both, and every volume's copy against all of it. In small steps, so that intake never waits.
+"""Checks the whole ledger: every entry against its leaf, every leaf against the tree (RFC 6962 section 2.1), every head
+ever signed against both, and every volume's copy against all of it. In small steps, so that intake never waits.
 """
 
 import contextlib

@@ -1,7 +1,8 @@
 """Signed heads of the ledger: made in the index, kept there for ever, and told to MQTT in the same transaction.
 
 Whoever keeps an old head can later ask for a consistency proof; a ledger that was rewritten or cut cannot give one.
-A log never signs two heads that contradict each other, so a head is signed only where the last one still holds.
+A log never signs two heads that contradict each other (C2SP tlog-checkpoint), so a head is signed only where the last
+one still holds.
 """
 
 import base64

@@ -2,6 +2,10 @@
 
 A hold acts at once, on footage that exists and on footage that is still to come. It never shrinks and is never
 deleted; both acts of its release, like its placing, are ledger entries in the transaction that does them.
+
+Sources: Lhasa art. 33(2) wants information preserved, so that originals are not deleted, altered or damaged, where
+evidence of a crime is involved; Order 799 art. 17 demands deletion only of what has served its purpose. That two people
+release a hold is edged's own rule.
 """
 
 import asyncio
@@ -38,7 +42,7 @@ class NoSuchHold(Refused):
     """No hold has that id."""
 
     code = "RET-011"
-    hint = "edged holds list shows the ids"
+    hint = "`edged holds list --all` shows the ids"
 
 
 class ReleaseRefused(Refused):

@@ -3,6 +3,10 @@
 The order is fixed: held > must keep (below its floor, or not provably past it) > must erase (past a duty to delete) >
 may erase (space is needed) > keep. The sweep, the explanation and every deleting transaction ask here; there is no
 second path, no emergency path and no override.
+
+Below the floor, Order 799 art. 17 (not less than 30 days) and whatever entry asks for more; past it, the same article
+demands deletion once the purpose is achieved, which is presumed unless a hold says otherwise. A person's wish for
+erasure does not shorten a statutory period (PIPL art. 47, last paragraph).
 """
 
 from dataclasses import dataclass

@@ -27,7 +27,7 @@ async def test_i1_i4_a_full_disk_stops_the_least_important_cameras_and_lets_them
             await until(lambda: box.recorded() == {gate.name, hall.name}, "the least important camera stops")
             health = box.health()
             assert "disk_full" in health["problems"]
-            assert "full, 1 stopped" in await asyncio.to_thread(box.told_to_people, "status")
+            assert "full, 1 camera stopped" in await asyncio.to_thread(box.told_to_people, "status")
             assert box.metric("edged_volume_cameras_stopped") == 1
             [stopped] = await until(lambda: box.ledger("camera_stopped"), "the ledger says so")
             assert (stopped["body"]["camera"], stopped["body"]["because"]) == (roof.name, "space")

@@ -90,7 +90,10 @@ async def test_a_reminder_is_a_day(world: World, day: str) -> None:
         (("cameras", "coverage", "front gate"), "no camera has the id front gate; `edged cameras` lists the ids"),
         (("cameras", "coverage", "大门/../x?y#z"), "no camera has the id 大门/../x?y#z; `edged cameras` lists the ids"),
         (("cameras", "adopt", "a/b", "--by", "x"), "no camera has the id a/b; `edged cameras` lists the ids"),
-        (("holds", "release", "a hold", "--by", "x"), "there is no hold a hold; edged holds list shows the ids"),
+        (
+            ("holds", "release", "a hold", "--by", "x"),
+            "there is no hold a hold; `edged holds list --all` shows the ids",
+        ),
         (("outages", "show", "%2e%2e"), "there is no outage '%2e%2e'; `edged outages list --all` shows the ids"),
     ],
 )

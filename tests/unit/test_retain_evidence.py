@@ -73,6 +73,29 @@ async def test_i2_an_old_index_learns_from_the_volume_what_a_hold_was_extended_t
             old.close()
 
 
+async def test_i2_a_hold_learned_from_its_file_keeps_its_reminder_and_needs_none(tmp_path: Path) -> None:
+    async with house(tmp_path) as box:
+        await box.camera("cam-a")
+        hold = await box.hold("cam-a", start_us=START_US)
+        reminder = HoldExtension(remind_us=START_US + DAY, document="letter-2", by="person-a")
+        told = sidecar(await box.holds.extend(hold.id, reminder))
+        volume = box.volumes[0].volume
+        file = volume.path / HELD / hold.id / SIDECAR
+        file.parent.mkdir(parents=True)
+        without = {name: value for name, value in json.loads(told).items() if name != "remind_us"}
+        for number, (content, wanted) in enumerate(((told, START_US + DAY), (json.dumps(without).encode(), None))):
+            file.write_bytes(content)
+            index = Database(tmp_path / f"{number}.sqlite")
+            try:
+                (known,) = await index.write(open_volumes, [(volume.id, volume.path)], START_US)
+                assert await index.write(restore_holds, [known], START_US) == 1
+                (found,) = await index.read(list_holds, False)
+                assert found.remind_us == wanted
+                assert [found.reminds(START_US + DAY + at) for at in (-1, 0)] == [False, wanted is not None]
+            finally:
+                index.close()
+
+
 async def test_i2_footage_that_comes_later_is_linked_when_it_comes(tmp_path: Path) -> None:
     async with house(tmp_path) as box:
         await box.camera("cam-a")
