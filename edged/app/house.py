@@ -214,15 +214,13 @@ class House:
             ledger=lambda: LedgerHealth(self.proofs.behind(), bool(self.proofs.rewritten)),
             stopped_on=self.keeper.stopped_on,
         )
-        self.forecast = Forecast(
-            database, clock, law, config.volume, lambda: self.snapshot().volumes, config.retention.alarm_ahead
-        )
+        self.forecast = Forecast(database, clock, law, config.volume, self.survey.volumes, config.retention.alarm_ahead)
         self.pressure = Pressure(
             clock,
             config.volume,
             {volume.id: volume.no for volume in volumes if not volume.fenced},
             self.keeper,
-            spaces=lambda: self.snapshot().volumes,
+            spaces=self.survey.volumes,
             rates=lambda: self.forecast.rates,
             hurry=self.sweep.hurry,
         )

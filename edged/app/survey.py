@@ -9,7 +9,7 @@ from edged import __version__
 from edged.archive.database import Database
 from edged.archive.fixity import finding_count
 from edged.archive.roster import Camera, cameras
-from edged.archive.segments import oldest
+from edged.archive.segments import begin_by_camera
 from edged.archive.volumes import Volume, free_space, prove
 from edged.base.clock import SECOND, Clock
 from edged.base.worker import Worker
@@ -138,7 +138,7 @@ class Survey:
                 for camera in self._kept.cameras
             ),
             outages=tuple(_outage(incident) for incident in incidents),
-            volumes=tuple(self._volume(volume, status) for volume, _ in self._volumes),
+            volumes=self.volumes(),
             forecasts=self._forecasts(),
             ledger=self._ledger(),
             index_full=self._database.full,
@@ -153,6 +153,11 @@ class Survey:
             mqtt_connected=self._tally is not None and self._tally.connected,
             mqtt_outbox_messages=0 if self._tally is None else self._tally.waiting,
         )
+
+    def volumes(self) -> tuple[VolumeHealth, ...]:
+        """The volumes alone, as of now: a snapshot of hundreds of cameras is much to ask for once a second more."""
+        status = self._status()
+        return tuple(self._volume(volume, status) for volume, _ in self._volumes)
 
     def _camera(self, camera: Camera, stream: StreamStatus | None, outage: str | None, now: int) -> CameraHealth:
         floor_days = self._law.decision(camera.situation, now).floor.days
@@ -212,11 +217,9 @@ class Survey:
 
 
 def _ask(connection: sqlite3.Connection) -> _Kept:
-    adopted = cameras(connection, CameraState.ADOPTED)
-    first = {camera.id: oldest(connection, camera.id, StreamKind.MAIN) for camera in adopted}
     return _Kept(
-        cameras=adopted,
-        oldest_us={camera: row.start_us for camera, row in first.items() if row is not None},
+        cameras=cameras(connection, CameraState.ADOPTED),
+        oldest_us=begin_by_camera(connection, StreamKind.MAIN),
         holds=list_holds(connection, False),
         altered=finding_count(connection),
     )

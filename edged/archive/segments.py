@@ -215,6 +215,16 @@ def next_sealed(
     return rows[0] if rows else None
 
 
+def begin_by_camera(connection: sqlite3.Connection, stream: StreamKind) -> dict[str, int]:
+    """By camera where its first segment still indexed begins; cameras without one are left out."""
+    rows = connection.execute(
+        "SELECT id, (SELECT start_us FROM segment WHERE camera = camera.no AND stream = ? ORDER BY start_us LIMIT 1)"
+        " AS begin FROM camera",
+        (STREAM_NO[stream],),
+    )
+    return {camera_id: begin for camera_id, begin in rows if begin is not None}
+
+
 def oldest(connection: sqlite3.Connection, camera_id: str, stream: StreamKind) -> SegmentRow | None:
     """The stream's first segment still indexed, or None."""
     return _end_of_stream(connection, camera_id, stream, "ASC")

@@ -103,6 +103,7 @@ async def live(site: Box) -> None:
     await site.hours.one_pass()
     for query in (segments.oldest, segments.newest):
         await database.read(query, CAMERA, StreamKind.MAIN)
+    await database.read(segments.begin_by_camera, StreamKind.MAIN)
     await database.read(segments.find_segment, keys[0])
     await database.read(segments.segments_in, CAMERA, StreamKind.MAIN, whole)
     await database.read(segments.totals)

@@ -210,6 +210,8 @@ def test_rows_by_span_page_by_page_and_their_files(connection: sqlite3.Connectio
     assert segments.find_segment(connection, rows[3].key) == rows[3]
     assert (rows[3].sha256, rows[3].stream, rows[3].recovered) == (facts[3].sha256, StreamKind.MAIN, False)
     assert segments.oldest(connection, "cam-1", StreamKind.MAIN) == rows[0]
+    assert segments.begin_by_camera(connection, StreamKind.MAIN) == {"cam-1": rows[0].start_us, "cam-2": T0}
+    assert segments.begin_by_camera(connection, StreamKind.SUB) == {}
     assert segments.newest(connection, "cam-1", StreamKind.MAIN) == rows[-1]
     assert segments.newest(connection, "cam-1", StreamKind.SUB) is None
 
