@@ -256,9 +256,11 @@ def _sums(connection: sqlite3.Connection, making: Made) -> None:
                 (camera_id(camera), day_us // DAY, date_of(making.disk / folder), making.end_us),
             )
     connection.execute("INSERT INTO meta VALUES (?, ?)", (LONGEST_SEGMENT, str(MINUTE)))
-    connection.execute(
-        "INSERT INTO retention_clock VALUES (1, ?, 0, 'boot-0', ?)", (making.end_us - MINUTE, making.end_us - MINUTE)
-    )
+    connection.execute("INSERT INTO camera_floor SELECT DISTINCT camera, floor FROM segment")
+    at_us = making.end_us - MINUTE
+    stood = {"retention_us": at_us, "wall_us": at_us, "mono_us": 0, "boot_id": "boot-0"}
+    append(connection, at_us, LedgerKind.CLOCK_READING, stood)
+    connection.execute("INSERT INTO retention_clock VALUES (1, ?, 0, 'boot-0', ?)", (at_us, at_us))
 
 
 def _recorded(camera: int, making: Made) -> Iterable[Span]:
