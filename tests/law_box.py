@@ -56,6 +56,7 @@ class World:
     clock: ManualClock = field(default_factory=lambda: ManualClock(shanghai(11, 1, 8)))
     ntp: bool = True
     seq: int = 0
+    edits: dict[str, str] = field(default_factory=dict)  # of the configuration's text, before it is read
 
     @contextlib.asynccontextmanager
     async def box(self, more: str = CAMERAS, **site: str) -> AsyncIterator["Box"]:
@@ -84,12 +85,16 @@ class World:
         } | site
         lines = [f'{key} = "{value}"' for key, value in facts.items()]
         path = self.folder / "edged.toml"
-        path.write_text(
+        text = (
             "\n".join(["[site]", *lines])
             + f'\n[recorder]\nstate_dir = "{self.folder}/state"\nruntime_dir = "{self.folder}/run"\n'
             + f'[[volume]]\nid = "v1"\npath = "{self.folder}/v1"\n[metrics]\nport = 0\n[discovery]\nenabled = false\n'
             + more
         )
+        for old, new in self.edits.items():
+            assert old in text, old
+            text = text.replace(old, new, 1)
+        path.write_text(text)
         return path
 
     def wait_until(self, at_us: int) -> None:
