@@ -160,6 +160,9 @@ def _plan(arguments: argparse.Namespace) -> int:
         empty="no volume can be asked",
     )
     for volume in answer["volumes"]:
+        before = volume["without"]
+        if before is not None and before["bits_per_s"] != volume["bits_per_s"]:
+            print(f"volume {volume['volume']}: {_changed(before, volume)}")
         if not volume["enough"]:
             print(f"! {_short(volume)}")
     unmeasured = [c["camera"] for c in answer["cameras"] if c["recording"] and not c["bits_per_s"]]
@@ -168,6 +171,13 @@ def _plan(arguments: argparse.Namespace) -> int:
     for volume in answer["unknown"]:
         print(f"! volume {volume}: its free space is not known, so nothing is planned on it")
     return 0 if enough else 1
+
+
+def _changed(before: dict[str, Any], after: dict[str, Any]) -> str:
+    """What added cameras change on their volume."""
+    more = bytes_for_people(after["needed_bytes"] - before["needed_bytes"])
+    enough = "enough" if before["enough"] else "not enough either"
+    return f"with what is added the law needs {more} more; without it the volume is {enough}"
 
 
 def _short(volume: dict[str, Any]) -> str:

@@ -26,6 +26,14 @@ class Kind(StrEnum):
     FORBIDDEN = "forbidden"  # where no camera may be
 
 
+_AMOUNTS = {
+    Kind.RETENTION_MIN: "at least {}",
+    Kind.RETENTION_DELETE: "deletion after {}",
+    Kind.REPORT: "a report within {}",
+    Kind.ATTENDANCE: "the repair unit on site within {}",
+}
+
+
 class Topic(StrEnum):
     """What people ask about: kinds that belong together."""
 
@@ -236,7 +244,8 @@ class Entry(Record):
             return self.table.sentence(self.value, self.counting)
         if self.value is None:
             return "no number of its own"
-        return f"{self.value} {self.unit}" + ("s" if self.value > 1 else "")
+        amount = f"{self.value} {self.unit}" + ("s" if self.value > 1 else "")
+        return _AMOUNTS.get(self.kind, "{}").format(amount)
 
     def _tables(self) -> dict[Kind, Duty | None]:
         return {

@@ -116,7 +116,8 @@ def _consider(entry: Entry, place: Place, designations: Sequence[Designation], o
         return Consideration(entry, False, f"{entry.citation} does not bind: {lacking}")
     if entry.kind is Kind.BASIS:
         return Consideration(entry, True, f"{entry.citation} names no number of its own")
-    return Consideration(entry, True, f"{entry.citation} demands {entry.demand}")
+    says = " demands" if entry.table is None else ":"
+    return Consideration(entry, True, f"{entry.citation}{says} {entry.demand}")
 
 
 def _validity(instrument: Instrument, on: dt.date) -> str:

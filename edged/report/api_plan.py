@@ -1,12 +1,15 @@
 """API: whether the disks are large enough for the law, and what one more camera would change."""
 
+from typing import Any
+from zoneinfo import ZoneInfo
+
 from aiohttp import web
 
 from edged.base.clock import DAY
 from edged.model import CameraState
 from edged.report.requests import BadRequest, print_time
 from edged.report.rooms import Rooms
-from edged.retain.capacity import VolumeRoom, add_cameras, plan
+from edged.retain.capacity import VolumePlan, VolumeRoom, add_cameras, plan
 from edged.retain.measured import measured_loads
 
 _MOST_ADDED = 256
@@ -31,6 +34,7 @@ def add_routes(app: web.Application, rooms: Rooms) -> None:
         ]
         days = rooms.law.decision(rooms.config.situation(), now).floor.days
         planned = plan(add_cameras(loads, known, added, days), known, now)
+        without = {each.volume: each for each in plan(loads, known, now).volumes} if added else {}
         names = {volume.no: volume.id for volume in rooms.volumes}
         adopted = [camera for camera in rooms.roster.cameras if camera.state is CameraState.ADOPTED]
         goes_on = {(camera.id, names.get(camera.volume or 0)) for camera in adopted}
@@ -50,13 +54,8 @@ def add_routes(app: web.Application, rooms: Rooms) -> None:
                 ],
                 "volumes": [
                     {
-                        "volume": each.volume,
-                        "bits_per_s": round(each.bytes_per_s * 8),
-                        "room_bytes": each.room_bytes,
-                        "needed_bytes": each.needed_bytes,
-                        "enough": each.enough,
-                        "full": print_time(each.full_us, rooms.law.tz),
-                        "full_in_days": None if each.full_us is None else round((each.full_us - now) / DAY, 2),
+                        **_volume(each, now, rooms.law.tz),
+                        "without": _volume(without[each.volume], now, rooms.law.tz) if added else None,
                     }
                     for each in planned.volumes
                 ],
@@ -65,6 +64,19 @@ def add_routes(app: web.Application, rooms: Rooms) -> None:
         )
 
     app.router.add_get("/v1/retention/plan", show)
+
+
+def _volume(planned: VolumePlan, now_us: int, tz: ZoneInfo) -> dict[str, Any]:
+    full_us = planned.full_us
+    return {
+        "volume": planned.volume,
+        "bits_per_s": round(planned.bytes_per_s * 8),
+        "room_bytes": planned.room_bytes,
+        "needed_bytes": planned.needed_bytes,
+        "enough": planned.enough,
+        "full": print_time(full_us, tz),
+        "full_in_days": None if full_us is None else round((full_us - now_us) / DAY, 2),
+    }
 
 
 def _bits(text: str) -> float:

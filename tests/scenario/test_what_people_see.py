@@ -173,6 +173,8 @@ async def test_a_plan_that_does_not_satisfy_the_law_says_by_how_much(world: Worl
         lines = await said(box, "retention", "plan", "--add-camera", "999M", code=1)
         needs = r"! volume v1 lacks [\d.]+ TiB of what the law needs; it will be full of footage that must stay in .+"
         assert any(re.fullmatch(needs, line) for line in lines)
+        more = r"volume v1: with what is added the law needs [\d.]+ TiB more; without it the volume is enough"
+        assert any(re.fullmatch(more, line) for line in lines)
         assert "cam-b v1 - 30 d - -" in lines, "what was not measured is not called enough"
         assert lines[-1] == "! no rate is known yet of cam-b: it takes a minute of footage"
 
@@ -211,6 +213,23 @@ async def test_an_outage_tells_what_is_owed_to_whom_by_which_article(world: Worl
             "reported - -",
             "attended",
         ]
+
+
+async def test_the_law_is_told_as_sentences_and_a_floor_where_it_was_asked_for(world: World) -> None:
+    async with world.box() as box:
+        kept = await said(box, "law", "explain", "--camera", "cam-a")
+        assert kept[1] == "floor: 30 days, by order-799/17"
+        assert any(
+            line.endswith("gives the floor State Council Order 799 art. 17 demands at least 30 days") for line in kept
+        )
+        assert any(
+            line.endswith("applies State Council Order 799 art. 17 demands deletion after 30 days") for line in kept
+        )
+        shown = await said(box, "law", "explain", "--camera", "cam-a", "--topic", "retrieval")
+        assert not any(line.startswith("floor:") for line in shown)
+        assert any("Jilin Order 236 art. 25: judicial organs may view" in line for line in shown)
+        none = await said(box, "law", "explain", "--camera", "cam-a", "--topic", "report")
+        assert none == ["cam-a: jilin, listed place", "no article known here is about report"]
 
 
 def test_a_bad_pack_is_json_too(tmp_path: Path) -> None:
