@@ -8,6 +8,7 @@ All dates and times in names are UTC.
 """
 
 import datetime as dt
+import functools
 import re
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -52,7 +53,13 @@ def utc(at_us: int) -> dt.datetime:
 def segment_path(camera: str, stream: StreamKind, start_us: int, run: int, seq: int) -> PurePosixPath:
     """A sealed segment's path below its volume."""
     folder = camera if stream is StreamKind.MAIN else f"{camera}~{stream}"
-    return PurePosixPath(SEGMENTS, folder, f"{utc(start_us):%Y-%m-%d}", segment_name(start_us, run, seq))
+    return PurePosixPath(SEGMENTS, folder, _date(start_us // DAY), segment_name(start_us, run, seq))
+
+
+@functools.lru_cache(1000)
+def _date(day: int) -> str:
+    """The UTC date of a day counted from 1970: asked for every segment, and there are few."""
+    return f"{utc(day * DAY):%Y-%m-%d}"
 
 
 def segment_name(start_us: int, run: int, seq: int) -> str:

@@ -150,38 +150,40 @@ def _sidecars(volume: Volume, in_force: list[Hold]) -> list[str] | None:
 def _link(locks: Locks, due: list[Due]) -> list[int]:
     """Durable links for `due`, locked then; returns the rows that are done with. A file that is not there is left to
     whoever compares the disk with the index, and one that may not be unlocked is in no danger meanwhile."""
-    volume = locks.volume
-    folders: set[Path] = set()
+    root = str(locks.volume.path)
+    folders: set[str] = set()
     done: list[Due] = []
     for one in due:
-        link = volume.path / HELD / one.hold / one.file
-        if link.parent not in folders:
-            make_folder(link.parent)
-            folders.add(link.parent)
+        # As text: a hold has many files, and a Path costs more than the link.
+        segment, link = f"{root}/{one.file}", f"{root}/{HELD}/{one.hold}/{one.file}"
+        folder = os.path.dirname(link)
+        if folder not in folders:
+            make_folder(Path(folder))
+            folders.add(folder)
         try:
-            _link_one(locks, volume.path / one.file, link)
+            _link_one(locks, segment, link)
         except (FileExistsError, FileNotFoundError):
             pass
         except StillLocked:
             continue
         done.append(one)
     for folder in folders:
-        sync_folder(folder)
+        sync_folder(Path(folder))
     locks.lock(Link(one.hold, one.file) for one in done)
     locks.settled = True
     return [one.rowid for one in done]
 
 
-def _link_one(locks: Locks, segment: Path, link: Path) -> None:
+def _link_one(locks: Locks, segment: str, link: str) -> None:
     try:
         os.link(segment, link)
     except PermissionError:
-        if not locks.unlock_name(segment):  # so it was not another hold that forbade it
+        if not locks.unlock_name(Path(segment)):  # so it was not another hold that forbade it
             raise
         try:
             os.link(segment, link)
         except OSError:
-            locks.lock_name(segment)
+            locks.lock_name(Path(segment))
             raise
 
 
