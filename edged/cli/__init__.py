@@ -7,6 +7,7 @@ Exit codes: 0 done; 1 a problem was found; 2 the command or the configuration is
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from edged import __version__
 from edged.base.errors import EdgedError
@@ -24,9 +25,25 @@ Every one of them prints JSON with --json.
 """
 
 
+class _Commands(argparse._SubParsersAction):  # type: ignore[type-arg]
+    """What a command is listed with also opens its own help, where it has no longer text."""
+
+    def add_parser(self, name: str, **given: Any) -> argparse.ArgumentParser:
+        if listed := given.get("help"):
+            given.setdefault("description", f"{listed[0].upper()}{listed[1:]}.")
+        parser: argparse.ArgumentParser = super().add_parser(name, **given)
+        return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self.register("action", "parsers", _Commands)
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="edged",
         description="Records cameras, keeps what the law wants kept, and runs the clocks when a feed is lost.",
         epilog=EPILOG,

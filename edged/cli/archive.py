@@ -33,7 +33,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "hash. Name a segment, or a camera and a day, to have them read now.",
     )
     scrub.add_argument("--segment", metavar="SEGMENT", help="a segment id, as `retention segments` has")
-    scrub.add_argument("--camera", metavar="CAMERA")
+    scrub.add_argument("--camera", metavar="CAMERA", help="with --date: the camera's id")
     scrub.add_argument("--date", metavar="YYYY-MM-DD", help="with --camera: civil day at the site")
     scrub.set_defaults(call=_scrub)
     add_daemon_options(scrub)

@@ -36,8 +36,12 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         action="store_true",
         help="take over from the recorder that runs under this id, stream by stream, as after an upgrade",
     )
-    recorder.add_argument("--state-dir", type=Path, default=Path("/var/lib/edged"), metavar="DIR")
-    recorder.add_argument("--runtime-dir", type=Path, default=Path("/run/edged"), metavar="DIR")
+    recorder.add_argument(
+        "--state-dir", type=Path, default=Path("/var/lib/edged"), metavar="DIR", help="default /var/lib/edged"
+    )
+    recorder.add_argument(
+        "--runtime-dir", type=Path, default=Path("/run/edged"), metavar="DIR", help="default /run/edged"
+    )
     _log_option(recorder)
     recorder.set_defaults(call=_recorder)
 
@@ -58,7 +62,9 @@ def config_option(parser: argparse.ArgumentParser) -> None:
 
 
 def _log_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
+    parser.add_argument(
+        "--log-level", choices=("debug", "info", "warning", "error"), default="info", help="default info"
+    )
 
 
 def _run(arguments: argparse.Namespace) -> int:

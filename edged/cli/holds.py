@@ -31,7 +31,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     place.add_argument("--remind-on", metavar="YYYY-MM-DD", help=remind)
     place.set_defaults(call=_place)
     extend = acts.add_parser("extend", help="let a hold cover more, or remind later; it never covers less")
-    extend.add_argument("hold", metavar="HOLD")
+    extend.add_argument("hold", metavar="HOLD", help="the hold's id")
     extend.add_argument("--from", dest="start", metavar="TIME", help="an earlier start: ISO 8601 with offset")
     ends = extend.add_mutually_exclusive_group()
     ends.add_argument("--to", dest="end", metavar="TIME", help="a later end: ISO 8601 with offset")
@@ -41,7 +41,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     extend.add_argument("--document", required=True, help="number of the document that asks for it")
     extend.set_defaults(call=_extend)
     release = acts.add_parser("release", help="release a hold; it takes two different people, one after the other")
-    release.add_argument("hold", metavar="HOLD")
+    release.add_argument("hold", metavar="HOLD", help="the hold's id")
     release.set_defaults(call=_release)
     for act in (place, extend, release):
         act.add_argument("--by", metavar="PERSON", help="who does it; default: you")

@@ -24,12 +24,12 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         description="Every article about one topic, whether it applies to the camera and why, and its own words. "
         "Retention, report and attendance are what edged acts by; the other topics are for people to act by.",
     )
-    explain.add_argument("--camera", required=True, metavar="CAMERA")
+    explain.add_argument("--camera", required=True, metavar="CAMERA", help="the camera's id")
     explain.add_argument("--topic", choices=TOPICS, default=TOPICS[0], help=f"default {TOPICS[0]}")
     add_daemon_options(explain)
     explain.set_defaults(call=_explain)
     check = acts.add_parser("check", help="read a rule pack and say what is wrong with it; asks no daemon")
-    check.add_argument("pack", type=Path, metavar="PACK.toml")
+    check.add_argument("pack", type=Path, metavar="PACK.toml", help="the file, named after its jurisdiction")
     check.add_argument("--json", action="store_true", help="print JSON, for scripts")
     check.set_defaults(call=_check)
 

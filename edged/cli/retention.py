@@ -13,7 +13,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     retention = commands.add_parser(
         "retention",
         help="floors, what is kept, and why something is still here or gone",
-        description="A floor is a legal minimum: nothing younger is ever erased.",
+        description="A floor is a legal minimum: nothing younger is ever deleted.",
     )
     retention.set_defaults(call=_list)
     add_daemon_options(retention)
@@ -21,17 +21,17 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     listing = acts.add_parser("list", help="each camera's floor, with the rule that gives it, and what is kept")
     listing.set_defaults(call=_list)
     segments = acts.add_parser("segments", help="the files of a camera within a span")
-    segments.add_argument("camera", metavar="CAMERA")
-    segments.add_argument("--from", dest="start", metavar="TIME", help="ISO 8601 with offset")
-    segments.add_argument("--to", dest="end", metavar="TIME", help="ISO 8601 with offset")
+    segments.add_argument("camera", metavar="CAMERA", help="the camera's id")
+    segments.add_argument("--from", dest="start", metavar="TIME", help="ISO 8601 with offset; default: the oldest")
+    segments.add_argument("--to", dest="end", metavar="TIME", help="ISO 8601 with offset; default: now")
     segments.set_defaults(call=_segments)
     explain = acts.add_parser(
         "explain",
-        help="why a segment is still here, or why it was erased",
+        help="why a segment is still here, or why it was deleted",
         description="With the dates, the articles in their own words, the holds, and the ledger entry of a deletion.",
     )
     explain.add_argument("segment", nargs="?", metavar="SEGMENT", help="a segment id, as `segments` prints it")
-    explain.add_argument("--camera", metavar="CAMERA")
+    explain.add_argument("--camera", metavar="CAMERA", help="with --at: the camera's id")
     explain.add_argument("--at", metavar="TIME", help="with --camera: ISO 8601 with offset")
     explain.set_defaults(call=_explain)
     clock = acts.add_parser("clock", help="the clock that deletion asks")

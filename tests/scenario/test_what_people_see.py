@@ -3,6 +3,7 @@
 A controller on a manual clock answers; times are civil time at the site.
 """
 
+import argparse
 import asyncio
 import contextlib
 import io
@@ -16,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from edged.archive.ledger import LedgerKind
-from edged.cli import main
+from edged.cli import build_parser, main
 from edged.cli.show import count, for_people
 from edged.cli.status import SENTENCES, sentence
 from edged.law.packs import shipped_packs
@@ -248,6 +249,22 @@ def test_a_bad_pack_is_json_too(tmp_path: Path) -> None:
 def test_amounts_are_written_as_people_do() -> None:
     assert (for_people(-0.4), for_people(-61), for_people(93_784)) == ("0s", "-1min 1s", "1d 2h")
     assert (count(0, "outage"), count(1, "outage"), count(2, "outage")) == ("0 outages", "1 outage", "2 outages")
+
+
+def test_every_command_and_argument_is_explained() -> None:
+    """By `--help`, down to the last act."""
+    waiting = [("edged", build_parser())]
+    seen = 0
+    while waiting:
+        name, parser = waiting.pop()
+        assert parser.description, name
+        for action in parser._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                waiting += [(f"{name} {act}", below) for act, below in action.choices.items()]
+            else:
+                assert action.help, f"{name} {action.dest}"
+                seen += 1
+    assert seen > 100
 
 
 def test_every_word_of_the_health_has_its_sentence() -> None:
