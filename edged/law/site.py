@@ -68,7 +68,7 @@ class SiteLaw:
         counted = counted_end_us(end_us, now_us, retention_us, recorded_us)
         today = self.today(now_us, retention_us)
         floor = self.floor(situation, counted, *today)
-        return floor, max(self._keep_until(counted, floor.days), max(today) + INSPECTION_US)
+        return floor, max(self.keep_until(counted, floor.days), max(today) + INSPECTION_US)
 
     def floor(self, situation: Situation, *at_us: int) -> Floor:
         """The largest floor in force at any of the instants `at_us`."""
@@ -104,9 +104,9 @@ class SiteLaw:
         dues: list[tuple[int, str]] = []
         if decision.ceiling_days is not None and decision.ceiling_rule is not None:
             days = max(decision.ceiling_days, floor_days)
-            dues.append((self._keep_until(end_us, days + self.grace_days), decision.ceiling_rule))
+            dues.append((self.keep_until(end_us, days + self.grace_days), decision.ceiling_rule))
         if situation.own.keep == "floor":
-            dues.append((self._keep_until(end_us, floor_days + self.grace_days), OWN_KEEP_RULE))
+            dues.append((self.keep_until(end_us, floor_days + self.grace_days), OWN_KEEP_RULE))
         if not dues:
             return None
         due, rule = min(dues, key=lambda each: each[0])  # of two at once the article, which stands first
@@ -141,8 +141,8 @@ class SiteLaw:
             known = self._dates[minute] = local_date(minute * MINUTE, self.tz)
         return known
 
-    def _keep_until(self, end_us: int, days: int) -> int:
-        """As law.counting.keep_until_us. The days of grace are civil days as well."""
+    def keep_until(self, end_us: int, days: int) -> int:
+        """As law.counting.keep_until_us at this site, remembered by days. The days of grace are civil days as well."""
         key = self._date(end_us), days
         known = self._free.get(key)
         if known is None:

@@ -18,7 +18,7 @@ from edged.archive.roster import Camera, cameras
 from edged.archive.schema import STREAM_NO
 from edged.base.clock import DAY
 from edged.base.spans import Span
-from edged.law.counting import EARLIEST_US, keep_until_us
+from edged.law.counting import EARLIEST_US
 from edged.law.site import SiteLaw
 from edged.model import Floor
 from edged.retain.clock import Correction
@@ -69,7 +69,7 @@ def _raise_page(
 
     def keep(row: sqlite3.Row) -> int:
         advantage_kept: int = row["keep_until_us"] + (floor.days - row["days"]) * DAY
-        return max(keep_until_us(row["end_us"], floor.days, law.tz), advantage_kept)
+        return max(law.keep_until(row["end_us"], floor.days), advantage_kept)
 
     number = floor_no(connection, floor)
     connection.executemany(
@@ -139,10 +139,10 @@ def _count_page_anew(
     def keep(row: sqlite3.Row) -> int:
         days, kept, dates = row["days"], row["keep_until_us"], [0]
         if labels.start_us < row["end_us"] <= labels.end_us:  # what ended as doubt began is not in doubt
-            dates.append(keep_until_us(row["end_us"] + correction.shift_us, days, law.tz))
-        if lagged and kept - days * DAY >= labels.start_us and kept > keep_until_us(row["end_us"], days, law.tz):
+            dates.append(law.keep_until(row["end_us"] + correction.shift_us, days))
+        if lagged and kept - days * DAY >= labels.start_us and kept > law.keep_until(row["end_us"], days):
             # Counted from later than its label, by a clock that lagged as much; not from later than today.
-            dates.append(min(kept + correction.shift_us, keep_until_us(at_us, days, law.tz)))
+            dates.append(min(kept + correction.shift_us, law.keep_until(at_us, days)))
         return max(dates)
 
     def wanted(row: sqlite3.Row) -> bool:
