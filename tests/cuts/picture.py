@@ -30,7 +30,13 @@ from tests.cuts.box import ACT_US, RECORDER, CutBox, RestingClock
 Picture = dict[str, Any]
 Entry = tuple[str, dict[str, Any]]  # kind and body
 # Told at every start or by the hour, whatever else was done.
-_OF_THE_RUN = {LedgerKind.DAEMON_START, LedgerKind.DAEMON_STOP, LedgerKind.CLOCK_EVENT, LedgerKind.CAMERA_HOUR}
+_OF_THE_RUN = {
+    LedgerKind.DAEMON_START,
+    LedgerKind.DAEMON_STOP,
+    LedgerKind.CLOCK_EVENT,
+    LedgerKind.CLOCK_READING,
+    LedgerKind.CAMERA_HOUR,
+}
 _OF_THE_INSTANT = {"retention_us", "placed_us", "release1_us", "released_us"}
 
 
