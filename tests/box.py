@@ -174,7 +174,7 @@ def whole_lines(file: Path) -> list[bytes]:
     return [line for line in file.read_bytes().rpartition(b"\n")[0].split(b"\n") if line]
 
 
-async def until(look: Callable[[], Any], what: str, seconds: float = 30.0) -> Any:
+async def until(look: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
     """Wait for a condition off the event loop; its first true value is returned."""
     deadline = time.monotonic() + seconds
     while True:

@@ -32,7 +32,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_until(true: Callable[[], bool], what: str, seconds: float = 10.0) -> None:
+def wait_until(true: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
     """Wait for a condition, or fail saying `what` did not happen."""
     deadline = time.monotonic() + seconds
     while not true():
@@ -41,7 +41,7 @@ def wait_until(true: Callable[[], bool], what: str, seconds: float = 10.0) -> No
         time.sleep(0.02)
 
 
-async def until(true: Callable[[], bool], what: str, seconds: float = 10.0) -> None:
+async def until(true: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
     """`wait_until` that lets the event loop run."""
     deadline = time.monotonic() + seconds
     while not true():

@@ -1,6 +1,7 @@
 """What tests of the recorder share: a volume, an assignment, a recorder in this process or in one of its own."""
 
 import asyncio
+import contextlib
 import dataclasses
 import json
 import sys
@@ -23,6 +24,7 @@ from simulators.judge import check_gapless, decode_all, read_frames
 
 RECORDER = "r1"
 T = TypeVar("T")
+PATIENCE_S = 60.0  # for what comes in a second or two where the machine has nothing else to do
 
 
 class Site:
@@ -135,16 +137,17 @@ class Site:
         files = self.files(volume)
         return [files[one.camera, one.run, one.seq] for one in self.segments(volume, camera)]
 
-    async def status(self, accept: Callable[[RecorderStatus], bool], seconds: float = 15.0) -> RecorderStatus:
-        """The first status that `accept` takes."""
+    async def status(self, accept: Callable[[RecorderStatus], bool], seconds: float = PATIENCE_S) -> RecorderStatus:
+        """The first status that `accept` takes; one that lacks a stream it asks for is none."""
         deadline = time.monotonic() + seconds
         last: RecorderStatus | None = None
         while time.monotonic() < deadline:
             try:
                 async with asyncio.timeout(deadline - time.monotonic()):
                     async for last in follow_status(status_socket_path(self.runtime, RECORDER)):
-                        if accept(last):
-                            return last
+                        with contextlib.suppress(NoSuchStream):
+                            if accept(last):
+                                return last
             except (RecorderAbsent, TimeoutError):
                 await asyncio.sleep(0.05)
         raise AssertionError(f"no such status within {seconds} s; the last was {last}")
@@ -175,8 +178,15 @@ class Site:
                 await process.wait()
 
 
+class NoSuchStream(LookupError):
+    """The status does not speak of that camera: not yet, or not any more."""
+
+
 def stream_of(status: RecorderStatus, camera: str) -> StreamStatus:
-    return next(one for one in status.streams if one.camera == camera)
+    for one in status.streams:
+        if one.camera == camera:
+            return one
+    raise NoSuchStream(camera)
 
 
 def judged(site: Site, camera: str = "c1") -> None:
@@ -188,7 +198,7 @@ def judged(site: Site, camera: str = "c1") -> None:
         decode_all(file)
 
 
-async def until(probe: Callable[[], T], seconds: float = 15.0) -> T:
+async def until(probe: Callable[[], T], seconds: float = PATIENCE_S) -> T:
     """What `probe` returns as soon as it is true."""
     deadline = time.monotonic() + seconds
     while not (found := probe()):

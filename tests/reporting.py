@@ -70,7 +70,7 @@ class Reporting:
         self.reporter.wake()
         return number
 
-    async def until_waiting(self, messages: int, seconds: float = 10.0) -> None:
+    async def until_waiting(self, messages: int, seconds: float = 60.0) -> None:
         """Wait until exactly so many messages are in the outbox."""
         async with asyncio.timeout(seconds):
             while await self.database.read(outbox.waiting) != messages:

@@ -44,7 +44,7 @@ def nals_of(data: bytes) -> list[bytes]:
     return nals
 
 
-async def wait_until(holds: Callable[[], bool], what: str, seconds: float = 8.0) -> None:
+async def wait_until(holds: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
     """Return as soon as `holds`; fail with `what` after the deadline."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds

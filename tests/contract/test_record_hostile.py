@@ -13,6 +13,7 @@ import pytest
 from edged.model import Cause, StreamState
 from edged.record.status import follow_status, status_socket_path
 from simulators.rtsp_message import Request
+from tests.bench.processes import cpu_seconds
 from tests.recorder_kit import RECORDER, Site, judged, stream_of, until
 from tests.rtsp_camera import Client, rtsp_camera
 
@@ -105,10 +106,10 @@ def memory_bytes(pid: int) -> int:
 
 
 async def test_hostile_cameras_cost_their_own_streams_alone(tmp_path: Path) -> None:
-    """Eight at once: their neighbours lose no frame, the recorder's ticks go on, and its memory stays bounded."""
+    """Eight at once: their neighbours lose no frame, and neither time nor memory of the recorder is theirs to take."""
     site = Site(tmp_path)
     goods = {"udp": "good-udp", "tcp": "good-tcp"}
-    most, times_us = 0, []
+    most, spent_s = 0, []
     async with AsyncExitStack() as house:
         camera = await house.enter_async_context(rtsp_camera())
         recorder = await house.enter_async_context(site.recorder_process())
@@ -123,19 +124,20 @@ async def test_hostile_cameras_cost_their_own_streams_alone(tmp_path: Path) -> N
         down: dict[str, Cause | None] = {}
         async for status in follow_status(status_socket_path(site.runtime, RECORDER)):
             most = max(most, memory_bytes(recorder.pid))
-            times_us.append(status.mono_us)
+            spent_s.append(cpu_seconds([recorder.pid]))
             for stream in status.streams:
                 if stream.state is StreamState.DOWN:
                     down[stream.camera] = stream.cause
-            if len(down) == len(ATTACKS) and len(times_us) > 8:
+            if len(down) == len(ATTACKS) and len(spent_s) > 8:
                 break
-            assert len(times_us) < 40, f"not yet given up: {[name for name in ATTACKS if name.__name__ not in down]}"
+            assert len(spent_s) < 40, f"not yet given up: {[name for name in ATTACKS if name.__name__ not in down]}"
         recorder.terminate()
         assert await recorder.wait() == 0
     assert set(down) == {attack.__name__ for attack in ATTACKS}, "the neighbours are never down"
     assert set(down.values()) <= {Cause.PROTOCOL, Cause.CLOSED}
     assert most - before < 64 * 2**20, f"{(most - before) / 2**20:.0f} MiB more"
-    assert max(b - a for a, b in itertools.pairwise(times_us)) < 2_000_000, "the recorder was held up"
+    # Between two statuses, of one a second: a busy machine delays those, but makes nothing longer to compute.
+    assert max(b - a for a, b in itertools.pairwise(spent_s)) < 1.5, "the recorder was held up"
     for name in goods.values():
         stream = stream_of(status, name)
         assert (stream.sessions, stream.lost_packets) == (1, 0)

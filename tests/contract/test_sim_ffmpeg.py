@@ -75,11 +75,12 @@ async def test_ffmpeg_records_everything(film: dict[str, Any], suffix: str, tran
         more = tls if transport == "tls" else UDP_BUFFER if transport == "udp" else {}
         protocol = "udp" if transport == "udp" else "tcp"
         await asyncio.to_thread(record, url.replace("://", "://admin:secret@"), path, protocol, **more)
-        # FFmpeg does not wait for the answer to its TEARDOWN.
+        # FFmpeg closes without waiting for the answer to its TEARDOWN. What it has not read by then makes that a reset,
+        # and a reset may come before what was sent ahead of it.
         await wait_until(lambda: camera.stats()["sessions"][0]["ended_by"] is not None, "the session ends")
         (session,) = camera.stats()["sessions"]
         assert session["transport"] == transport
-        assert session["ended_by"] == "teardown"
+        assert session["ended_by"] in ("teardown", "client closed")
         assert sum(track["send_errors"] for track in session["tracks"].values()) == 0
     frames = read_frames(path)
     assert check_gapless(frames).ok

@@ -174,8 +174,8 @@ async def test_i4_i5_i7_one_disk_for_everything_filled_to_the_last_block(whole: 
             assert box.controller is not None
             assert box.controller.poll() is None
             for camera in fleet.cameras:
-                [gap] = box.gaps(camera.name)
-                assert gap["cause"] == "disk"
+                # One, or on a busy machine two: the first segment after it may find the disk full once more.
+                assert {gap["cause"] for gap in box.gaps(camera.name)} == {"disk"}
             assert box.end() == 0
             check_disks_and_index(box, before)
 

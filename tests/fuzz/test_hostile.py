@@ -7,7 +7,7 @@ import pytest
 
 from tests.fuzz.hostile import CASES
 
-PATIENCE_S = 30
+PATIENCE_S = 300  # on a busy machine; the time that counts is the processor's, which the process itself is held to
 
 
 @pytest.mark.parametrize("case", CASES)

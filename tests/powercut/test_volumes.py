@@ -142,7 +142,8 @@ def check_gaps_tell_what_is_missing(site: Site, camera: Camera) -> list[int]:
                 for gap in gaps
                 if gap.span.start_us - slack_us < earliest_us and latest_us < gap.span.end_us + slack_us
             ]
-            assert near, f"frame {counter} is missing, and not said to be"
+            spans = [(fact.start_us, fact.end_us, frames[0].counter, frames[-1].counter) for fact, frames in segments]
+            assert near, f"frame {counter} is missing, and not said to be: of {spans} the gaps are {gaps}"
     return [gap.span.length_us for gap in gaps]
 
 

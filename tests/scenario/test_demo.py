@@ -9,7 +9,7 @@ def test_the_demo_tells_the_whole_story_and_ends_by_itself() -> None:
         [sys.executable, "-m", "simulators", "demo", "--seconds", "45"],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert told.returncode == 0, told.stdout + told.stderr
