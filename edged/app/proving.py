@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
 from edged.archive import rebuilding
 from edged.archive.database import Database
 from edged.archive.ledger import LedgerKind, append
@@ -14,6 +16,7 @@ from edged.law.packs import shipped_packs
 from edged.prove.changes import read_packs, record_changes
 from edged.prove.key import LedgerKey, open_key, origin_of
 from edged.prove.restore import contradictions, restore_ledger
+from edged.prove.succession import kept_heads, signed_by, tell_keys
 from edged.retain.replay import replay
 
 log = logging.getLogger(__name__)
@@ -21,21 +24,44 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LedgerStart:
-    """The key, and how the ledger contradicts what was signed before: empty while all is well."""
+    """The key, and how the ledger contradicts what was signed before: empty while all is well.
+
+    `unsigned` tells how many entries have just come back that no key answers for.
+    """
 
     key: LedgerKey
     contradictions: tuple[str, ...]
+    unsigned: int = 0
 
 
-async def begin_ledger(database: Database, config: Config, now_us: int) -> LedgerStart:
-    """Open or make the key, bring back lost entries, and compare with the heads on the volumes. Raises BadKey."""
+async def begin_ledger(
+    database: Database, config: Config, now_us: int, earlier: Sequence[Ed25519PublicKey] = ()
+) -> LedgerStart:
+    """Open or make the key, bring back lost entries, and compare with the heads on the volumes. Raises BadKey.
+
+    `earlier` are public keys that signed for this box before it lost its key, as somebody vouches: what is under their
+    heads is believed like what is under our own.
+    """
     recorder = config.recorder
     key = open_key(recorder.state_dir, origin_of(config.site.id, recorder.id))
     folders = [(volume.id, volume.path) for volume in config.volume]
-    await restore_ledger(database, folders, recorder.id, key, now_us)
+    restored = await restore_ledger(database, folders, recorder.id, key, now_us, earlier)
+    notes = kept_heads(folders, recorder.id)
+    vouched = await database.read(signed_by, notes, earlier) if earlier else 0
+    if vouched:
+        await database.write(rebuilding.believe, vouched)
     while await database.write(replay, ZoneInfo(config.site.timezone)):
         pass
-    return LedgerStart(key, tuple(await contradictions(database, folders, recorder.id, key)))
+    against = await contradictions(database, folders, recorder.id, [key.public, *earlier])
+    await tell_keys(database, folders, recorder.id, key, now_us)
+    unsigned = 0 if restored is None or restored.signed or vouched else restored.last - restored.first + 1
+    if unsigned:
+        log.error(
+            "%d ledger entries came back that this box's key has not signed: no release, removal or deletion in them is"
+            " believed. If the key was lost, `edged archive rebuild --old-key` takes the public key that signed them",
+            unsigned,
+        )
+    return LedgerStart(key, tuple(against), unsigned)
 
 
 def record_settings(connection: sqlite3.Connection, config: Config, now_us: int) -> None:

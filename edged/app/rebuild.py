@@ -7,9 +7,12 @@ with a plan before it and a check after it. Nothing is deleted: the old index st
 import asyncio
 import os
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from edged.app.inventory import Inventory, take_inventory
 from edged.app.proving import begin_ledger, read_again
@@ -29,6 +32,7 @@ from edged.config import Config
 from edged.law.packs import load_packs, shipped_packs
 from edged.law.site import SiteLaw
 from edged.prove.desk import ProofDesk
+from edged.prove.verify_retention import Altered, read_key
 from edged.retain.holds import list_holds
 from edged.retain.sidecar import restore_holds
 from edged.retain.stamp import Stamper
@@ -59,11 +63,13 @@ def plan_rebuild(config: Config) -> Inventory:
     return take_inventory(config)
 
 
-def rebuild(config: Config, clock: Clock) -> tuple[Inventory, Rebuilt]:
+def rebuild(config: Config, clock: Clock, old_keys: Sequence[Path] = ()) -> tuple[Inventory, Rebuilt]:
     """Put the index aside and make a new one, as the owner of the old one where root asks for it.
 
-    Raises AlreadyRunning while a controller runs, FolderUnusable and CannotRebuild.
+    `old_keys` are files with public keys that signed this box's ledger before its key was lost. Raises AlreadyRunning
+    while a controller runs, FolderUnusable and CannotRebuild.
     """
+    earlier = [_old_key(path) for path in old_keys]
     state = config.recorder.state_dir
     own_folders(config)
     with only_instance(state / "controller.lock"):
@@ -80,7 +86,7 @@ def rebuild(config: Config, clock: Clock) -> tuple[Inventory, Rebuilt]:
                 hint="start `edged run`, which brings the copies up to date; or move the index away yourself",
             )
         aside = _put_aside(state, clock)
-        return found, asyncio.run(_build(config, clock, Rebuilt(aside=aside)))
+        return found, asyncio.run(_build(config, clock, earlier, Rebuilt(aside=aside)))
 
 
 def _put_aside(state: Path, clock: Clock) -> str | None:
@@ -99,7 +105,14 @@ def _put_aside(state: Path, clock: Clock) -> str | None:
     return moved
 
 
-async def _build(config: Config, clock: Clock, done: Rebuilt) -> Rebuilt:
+def _old_key(path: Path) -> Ed25519PublicKey:
+    try:
+        return read_key(path.read_bytes())
+    except (OSError, Altered) as error:
+        raise CannotRebuild(f"{path} is no public key ({error})", hint="give ledger-key.pub.pem or key.pem") from error
+
+
+async def _build(config: Config, clock: Clock, earlier: Sequence[Ed25519PublicKey], done: Rebuilt) -> Rebuilt:
     law = SiteLaw(
         load_packs(config.retention.rule_packs or shipped_packs()),
         config.site.jurisdiction,
@@ -111,7 +124,12 @@ async def _build(config: Config, clock: Clock, done: Rebuilt) -> Rebuilt:
         stamper.know(camera.id, config.situation(camera))
     database = Database(config.recorder.state_dir / INDEX)
     try:
-        ledger = await begin_ledger(database, config, clock.wall_us())
+        ledger = await begin_ledger(database, config, clock.wall_us(), earlier)
+        if ledger.unsigned:
+            done.problems.append(
+                f"{ledger.unsigned} ledger entries are not signed by this box's key: no release, removal or deletion in"
+                " them is believed; rebuild again with --old-key and the public key that signed them"
+            )
         volumes = await database.write(_enter, config, clock.wall_us())
         intake = Intake(database, clock, volumes, stamper, law.tz)
         try:

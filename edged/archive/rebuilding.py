@@ -50,8 +50,22 @@ def note_restored(connection: sqlite3.Connection, restored: Restored) -> None:
     meta.write_json(connection, _RESTORED, [*known, restored])
 
 
+def doubt(connection: sqlite3.Connection, ranges: Iterable[Restored]) -> None:
+    """Of what has just been entered, these entries are proven only as far as they say."""
+    first = [one for one in ranges if one.last > one.proven]
+    if first:  # before what was entered last, which the next file goes on with
+        meta.write_json(connection, _RESTORED, [*first, *restored_ranges(connection)])
+
+
+def believe(connection: sqlite3.Connection, size: int) -> None:
+    """Somebody vouches for the key that signed a head of `size` entries: so far all that came back is proven."""
+    ranges = [one._replace(proven=max(one.proven, min(one.last, size))) for one in restored_ranges(connection)]
+    meta.write_json(connection, _RESTORED, ranges)
+
+
 def restored_ranges(connection: sqlite3.Connection) -> list[Restored]:
-    """Which entries ever came back from a volume, in order; empty on a box that has never lost its index."""
+    """Which entries ever came back from a volume; one that is in several ranges is as doubtful as the worst says. Empty
+    on a box that has never lost its index."""
     return [Restored(*one) for one in meta.read_json(connection, _RESTORED) or []]
 
 
@@ -64,7 +78,7 @@ def to_replay(connection: sqlite3.Connection) -> tuple[int, int] | None:
     """The first and the last restored entry that have not been carried out yet, None where there is none."""
     ranges = restored_ranges(connection)
     done: int = meta.read_json(connection, _REPLAYED) or 0
-    left = [one for one in ranges if one.last > done]
+    left = sorted(one for one in ranges if one.last > done)
     return (max(done + 1, left[0].first), left[0].last) if left else None
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+from pathlib import Path
 
 from edged.base.errors import Refused
 from edged.cli.client import add_daemon_options, ask
@@ -24,6 +25,14 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     config_option(rebuild)
     rebuild.add_argument("--dry-run", action="store_true", help="only say what was found and what would be missing")
+    rebuild.add_argument(
+        "--old-key",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="PEM",
+        help="where the ledger's key was lost with the state disk: the public key that signed it, kept elsewhere",
+    )
     rebuild.add_argument("--json", action="store_true", help="print JSON, for scripts")
     rebuild.set_defaults(call=_rebuild)
     scrub = acts.add_parser(
@@ -83,7 +92,9 @@ def _rebuild(arguments: argparse.Namespace) -> int:
     config = load_config(arguments.config)
     set_up_logging("warning")
     try:
-        found, done = (plan_rebuild(config), None) if arguments.dry_run else rebuild(config, SystemClock())
+        found, done = (
+            (plan_rebuild(config), None) if arguments.dry_run else rebuild(config, SystemClock(), arguments.old_key)
+        )
     except AlreadyRunning as error:
         complain(f"the daemon runs, and it rebuilds by itself what it has lost; stop it first ({error.what})")
         return 4

@@ -45,6 +45,12 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     consistency = acts.add_parser("consistency", help="prove that the ledger continues an old head")
     consistency.add_argument("checkpoint", type=Path, metavar="OLD_CHECKPOINT", help="a file with the old signed head")
     consistency.add_argument("--key", type=Path, metavar="PEM", help="the public key, got by another way")
+    consistency.add_argument(
+        "--old-key",
+        type=Path,
+        metavar="PEM",
+        help="the public key that signed the old head, where it was changed since",
+    )
     consistency.set_defaults(call=_consistency)
     for act in (head, verify, prove, consistency):
         add_daemon_options(act, inner=True)
@@ -141,14 +147,20 @@ def _prove(arguments: argparse.Namespace) -> int:
 
 
 def _consistency(arguments: argparse.Namespace) -> int:
-    from edged.prove.verify_retention import Altered, read_key, verify_checkpoint, verify_consistency
+    from edged.prove.verify_retention import Altered, UnknownSigner, read_key, verify_checkpoint, verify_consistency
 
     old_note = read_file(arguments.checkpoint).decode(errors="replace")
     answer = ask(arguments, "POST", "/v1/ledger/consistency", body={"checkpoint": old_note})
     pem = read_file(arguments.key) if arguments.key else answer["key"].encode()
     try:
         key = read_key(pem)
-        old, new = verify_checkpoint(old_note, key), verify_checkpoint(answer["checkpoint"], key)
+        old_key = read_key(read_file(arguments.old_key)) if arguments.old_key else key
+        new = verify_checkpoint(answer["checkpoint"], key)
+        old = verify_checkpoint(old_note, old_key)
+    except UnknownSigner:
+        which = "--old-key" if arguments.old_key else "the ledger's key; where that was changed, give --old-key"
+        complain(f"the old head is not signed by {which}")
+        return 1
     except Altered as error:
         complain(str(error))
         return 1

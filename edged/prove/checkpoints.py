@@ -7,6 +7,9 @@ one still holds.
 
 import base64
 import sqlite3
+from collections.abc import Iterable
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from edged.archive import outbox, tree
 from edged.base.errors import OwnerMustAct
@@ -89,10 +92,12 @@ def contradiction(connection: sqlite3.Connection, note: str) -> str:
     return "" if same else f"the first {head.size} entries are not those that were signed"
 
 
-def contradicted_by(connection: sqlite3.Connection, note: str, key: LedgerKey) -> str:
-    """As `contradiction`, but only for a head signed by `key`: anybody can write a file on a volume."""
-    try:
-        verify_checkpoint(note, key.public)
-    except Altered:
-        return ""
-    return contradiction(connection, note)
+def contradicted_by(connection: sqlite3.Connection, note: str, keys: Iterable[Ed25519PublicKey]) -> str:
+    """As `contradiction`, but only for a head signed by one of `keys`: anybody can write a file on a volume."""
+    for key in keys:
+        try:
+            verify_checkpoint(note, key)
+        except Altered:
+            continue
+        return contradiction(connection, note)
+    return ""

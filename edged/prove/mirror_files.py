@@ -2,10 +2,12 @@
 
     <volume>/ledger/<recorder>/<number of the first entry, 12 digits>.ndjson
     <volume>/ledger/<recorder>/checkpoint, key.pem            the newest signed head that the files reach, its key
+    <volume>/ledger/<recorder>/checkpoint-*, key-*.pem        the last head of a key before this one, and that key
 
 A full file is a complete subtree of the ledger's Merkle tree, so one stored hash of the index checks all of it.
 """
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,8 @@ FOLDER = "ledger"
 HEIGHT = 12  # a file of 22 MB, where an hour of one-minute segments makes a line of 5 kB: read as a whole
 LINES = 1 << HEIGHT  # in one file
 _SUFFIX = ".ndjson"
+CHECKPOINT, KEY = "checkpoint", "key.pem"
+_MOST_KEYS = 20  # that are read: nobody changes a key more often
 
 
 class FileChanged(OSError):
@@ -118,14 +122,33 @@ class MirrorFolder:
 
     def checkpoint(self) -> str | None:
         """The signed head beside the files, None where there is none."""
-        try:
-            return (self.path / "checkpoint").read_text(encoding="utf-8")
-        except (FileNotFoundError, UnicodeDecodeError):
-            return None
+        return _text(self.path / CHECKPOINT)
+
+    def checkpoints(self) -> list[str]:
+        """The signed heads beside the files: the newest, and the last of each key before. Raises OSError."""
+        kept = sorted(self.path.glob(f"{CHECKPOINT}-*"))[:_MOST_KEYS]
+        return [note for path in (self.path / CHECKPOINT, *kept) if (note := _text(path)) is not None]
 
     def put_head(self, note: str, key_pem: str) -> None:
-        """Set the signed head and its public key beside the files, where they are not there already."""
-        for name, text in (("key.pem", key_pem), ("checkpoint", note)):
+        """Set the signed head and its public key beside the files, where they are not there already.
+
+        Those of another key are kept beside them: they show what that key has signed.
+        """
+        before = _text(self.path / KEY)
+        if before is not None and before != key_pem:
+            kept = hashlib.sha256(before.encode()).hexdigest()[:8]
+            for name, aside in ((CHECKPOINT, f"{CHECKPOINT}-{kept}"), (KEY, f"key-{kept}.pem")):
+                if (self.path / name).exists():
+                    os.rename(self.path / name, self.path / aside)
+            sync_folder(self.path)
+        for name, text in ((KEY, key_pem), (CHECKPOINT, note)):
             path = self.path / name
             if not path.exists() or path.read_bytes() != text.encode():
                 replace_file(path, text.encode())
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_bytes().decode()
+    except (FileNotFoundError, UnicodeDecodeError):
+        return None

@@ -25,6 +25,8 @@ from edged.config import load_config
 from edged.law.packs import load_packs, shipped_packs
 from edged.law.site import SiteLaw
 from edged.model import SegmentSealed, StreamKind
+from edged.prove.key import open_key
+from edged.prove.verify_retention import parse_head
 from edged.retain.stamp import Stamper
 from edged.retain.timekeeping import tick
 from tests.archive_kit import leave_segment, up, write_journal
@@ -256,6 +258,60 @@ async def test_i1_i2_nothing_is_deleted_while_one_of_two_volumes_is_away(tmp_pat
         await answering(box)
         await until(lambda: len(box.edged("retention", "segments", "cam-1")["segments"]) == 144, "v2 is read")
         assert answers(box, past, tmp_path / "after") == before
+        assert box.end() == 0
+
+
+async def test_the_key_is_lost_with_the_state_disk(tmp_path: Path) -> None:
+    """Without the old public key nothing is believed that keeps less; with it, kept elsewhere, all is as it was."""
+    with Box(tmp_path, CONFIG) as box:
+        past = await recorded(box)
+        await lived_in(box, past)
+        before = answers(box, past, tmp_path / "before")
+        old_head, old_key = tmp_path / "head", tmp_path / "old.pem"
+        old_head.write_text(box.edged("ledger", "head")["checkpoint"])
+        shutil.copyfile(box.state / "ledger-key.pub.pem", old_key)
+        assert box.end() == 0
+        shutil.rmtree(box.state)
+        doubted = rebuild(box, expect=1)
+        assert doubted["rebuilt"]["holds"] == 3, "a release that no key answers for releases nothing"
+        assert any("--old-key" in problem for problem in doubted["missing"])
+        assert any("gone without a deletion on record" in problem for problem in doubted["missing"])
+
+        told = rebuild(box, "--old-key", str(old_key))
+        assert (told["rebuilt"]["deleted"], told["rebuilt"]["holds"]) == (len(past.old), 2)
+        new_key = box.state / "ledger-key.pub.pem"
+        assert new_key.read_bytes() != old_key.read_bytes()
+        await answering(box)
+        after = answers(box, past, tmp_path / "after")
+        for told in (before, after):
+            for day in ("day 1", f"day {OLD_DAYS}"):
+                del told[day]["key"]
+        assert after == before
+
+        words = ("ledger", "consistency", str(old_head))
+        assert box.edged(*words, "--old-key", str(old_key), "--key", str(new_key))["good"]
+        assert box.edged(*words, expect=(1,)) is None, "not under the new key"
+        proof = tmp_path / "after" / "1"
+        script = [sys.executable, "-I", str(proof / "verify_retention.py"), str(proof), "--json"]
+
+        def checked(*keys: Path) -> dict[str, Any]:
+            given = [word for key in keys for word in ("--key", str(key))]
+            done = subprocess.run([*script, *given], capture_output=True, text=True, check=False, timeout=60)
+            return dict(json.loads(done.stdout))
+
+        both = checked(new_key, old_key)
+        assert both["verdict"] == "COMPLETE", both["findings"]
+        (earlier,) = both["earlier_keys"]
+        assert earlier["entries"] >= parse_head(old_head.read_text()).size
+        assert both == checked(old_key, new_key)
+        alone = checked(old_key)
+        assert alone["verdict"] == "ALTERED"
+        assert "give both with --key" in alone["findings"][0]
+        stranger = tmp_path / "stranger"
+        stranger.mkdir()
+        open_key(stranger, "x")
+        wrong = checked(new_key, stranger / "ledger-key.pub.pem")
+        assert "nothing in this ledger is signed by the key" in wrong["findings"][0]
         assert box.end() == 0
 
 

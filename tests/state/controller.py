@@ -149,7 +149,7 @@ class Controller:
         await restore_ledger(database, folders, RECORDER, key, clock.wall_us())
         while await database.write(replay, self.law.tz):
             pass
-        against = await contradictions(database, folders, RECORDER, key)
+        against = await contradictions(database, folders, RECORDER, [key.public])
         self.volumes = await database.write(self._open, folders, clock.wall_us())
         for camera in sorted(world.configured):
             self.stamper.know(camera, world.situation(camera))

@@ -170,7 +170,14 @@ async def test_law_29_an_old_head_detects_truncation_and_rewriting(site: Box, tm
 
 async def test_a_head_of_another_log_is_not_continued(site: Box, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
+    await grow(site)
     async with box(tmp_path / "other") as other:
+        head = await other.proofs.head()
+        told = await site.proofs.prove_consistency(head)  # it may be that of an earlier key: who has that one can tell
+        new = parse_head(told["checkpoint"])
+        assert not verify_consistency(parse_head(head), new, [base64.b64decode(one) for one in told["hashes"]])
+        other.proofs.key = LedgerKey("edged/elsewhere/nvr", other.proofs.key.private)
+        await grow(other)
         with pytest.raises(BadCheckpoint):
             await site.proofs.prove_consistency(await other.proofs.head())
 

@@ -48,7 +48,7 @@ class Recorder:
         database = Database(self.path / "index.db")
         try:
             back = await restore_ledger(database, self.folders, "nvr", self.key, 7)
-            against = await contradictions(database, self.folders, "nvr", self.key)
+            against = await contradictions(database, self.folders, "nvr", [self.key.public])
             (volume,) = await database.write(open_volumes, self.folders, 5)
             yield database, back, against
             if not against:
