@@ -183,9 +183,10 @@ class House:
         self.hours = Hours(
             database, clock, self.intake.catch_up, lambda: self.intake.stopped, self.progress.expect("hours", 3600)
         )
-        self.proofs = ProofDesk(database, clock, ledger.key, volumes, recorder.id, law)
+        reread_s = config.retention.scrub_within * 86_400.0
+        self.proofs = ProofDesk(database, clock, ledger.key, volumes, recorder.id, law, reread_s)
         self.proofs.distrust(ledger.contradictions)
-        self.scrub = Scrub(database, clock, volumes, config.retention.scrub_within * 86_400.0)
+        self.scrub = Scrub(database, clock, volumes, reread_s)
         # outage
         self.desk = OutageDesk(
             database,

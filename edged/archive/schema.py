@@ -15,6 +15,7 @@ Schema steps are append-only: a shipped step is never edited. `user_version` cou
 from edged.archive.schema_compared import COMPARED
 from edged.archive.schema_fixed import FIXED
 from edged.archive.schema_held import HELD
+from edged.archive.schema_mirror import MIRROR
 from edged.archive.schema_once import ONCE
 from edged.archive.schema_outage import OUTAGE
 from edged.archive.schema_scrub import SCRUB
@@ -373,4 +374,4 @@ CREATE TRIGGER ledger_checkpoint_kept BEFORE DELETE ON ledger_checkpoint
 BEGIN SELECT RAISE(ABORT, 'a signed ledger head is never deleted'); END;
 """
 
-STEPS = (STEP_1 + OUTAGE + HELD + COMPARED + SPACE + SCRUB + ONCE + FIXED + TOLD,)
+STEPS = (STEP_1 + OUTAGE + HELD + COMPARED + SPACE + SCRUB + MIRROR + ONCE + FIXED + TOLD,)

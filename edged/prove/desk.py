@@ -22,7 +22,7 @@ from edged.prove.audit import Audit, audit_ledger
 from edged.prove.bundle import gather_day, write_bundle
 from edged.prove.checkpoints import LedgerRewritten, sign_head
 from edged.prove.key import LedgerKey
-from edged.prove.mirror import NOT_YET, Mirror
+from edged.prove.mirror import NOT_YET, REREAD_S, Mirror
 from edged.prove.proofs import prove_consistency, prove_segment
 from edged.prove.verify_retention import Altered, Head, fingerprint, parse_head
 
@@ -43,14 +43,21 @@ class ProofDesk:
     """Use as the home of the ledger's copies: `run` keeps them and the heads, `close` ends their threads."""
 
     def __init__(
-        self, database: Database, clock: Clock, key: LedgerKey, volumes: Sequence[Volume], recorder: str, law: SiteLaw
+        self,
+        database: Database,
+        clock: Clock,
+        key: LedgerKey,
+        volumes: Sequence[Volume],
+        recorder: str,
+        law: SiteLaw,
+        reread_s: float = REREAD_S,
     ) -> None:
         self.key = key
         self.rewritten = ""  # why no head is signed any more; empty while all is well
         self._database = database
         self._clock = clock
         self._law = law
-        self.mirrors = [Mirror(database, clock, volume, recorder, key) for volume in volumes]
+        self.mirrors = [Mirror(database, clock, volume, recorder, key, reread_s) for volume in volumes]
 
     async def run(
         self, wake: Callable[[], None] = lambda: None, on_progress: Callable[[], None] = lambda: None

@@ -11,6 +11,7 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from edged.archive import merkle
 from edged.base.files import make_folder, replace_file, sync_folder
@@ -29,22 +30,31 @@ class FileChanged(OSError):
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What lies in one file: its whole lines, and what a crash left after the last of them."""
+    """What lies in one file: its whole lines, and what a crash left after the last of them.
+
+    `root` is the hash of the subtree over a full file; empty for any other.
+    """
 
     lines: list[bytes]
     torn: bytes
+    root: bytes
 
     @property
     def whole_bytes(self) -> int:
         return sum(map(len, self.lines)) + len(self.lines)
 
-    def root(self) -> bytes:
-        """The hash of the subtree over a full file."""
-        return merkle.complete([merkle.leaf_hash(line) for line in self.lines])
-
     def torn_from(self, line: bytes) -> bool:
         """Whether the torn end can be what a crash left of appending `line`; power cuts leave zeroes, too."""
         return line.startswith(self.torn.rstrip(b"\0"))
+
+
+class FileLooks(NamedTuple):
+    """What shows a change of a file without reading it. `changed_ns` is the one that no program can set back."""
+
+    bytes: int
+    modified_ns: int
+    changed_ns: int
+    inode: int
 
 
 class MirrorFolder:
@@ -73,7 +83,16 @@ class MirrorFolder:
         except FileNotFoundError:
             content = b""
         *lines, torn = content.split(b"\n")
-        return Content(lines, torn)
+        root = merkle.complete([merkle.leaf_hash(line) for line in lines]) if len(lines) == LINES else b""
+        return Content(lines, torn, root)
+
+    def looks(self, number: int) -> FileLooks | None:
+        """How a file looks now, None where there is none."""
+        try:
+            found = os.stat(self.file(number))
+        except FileNotFoundError:
+            return None
+        return FileLooks(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
 
     def size(self) -> int:
         """How many entries the mirror reaches up to."""

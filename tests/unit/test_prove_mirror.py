@@ -3,7 +3,7 @@
 import asyncio
 import errno
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -12,8 +12,9 @@ from edged.archive.ledger import LedgerKind, append, lines
 from edged.archive.volumes import Volume
 from edged.base.files import replace_file
 from edged.prove import mirror_files
-from edged.prove.mirror import Mirror
-from edged.prove.mirror_files import MirrorFolder
+from edged.prove.mirror import REREAD_S, Mirror
+from edged.prove.mirror_files import Content, MirrorFolder
+from edged.prove.mirror_seen import Seen, remember, seen
 from edged.prove.offline import check_mirror
 from tests.proving import Box, box, spoil
 
@@ -266,3 +267,97 @@ def test_a_mirror_without_a_head_or_with_another_key_says_so(tmp_path: Path) -> 
     problems = check_mirror(tmp_path / "ledger" / "nvr").problems
     assert len(problems) == 2
     assert problems[1] == "entry 1 is not there"
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Files of sixteen lines; returns the names of those that are read from now on."""
+    read: list[str] = []
+    whole = MirrorFolder.read
+
+    def noted(self: MirrorFolder, number: int) -> Content:
+        if self.file(number).exists():
+            read.append(f"{self.path.parent.parent.name}/{self.file(number).name}")
+        return whole(self, number)
+
+    for module in ("edged.prove.mirror", "edged.prove.mirror_files", "edged.prove.offline"):
+        monkeypatch.setattr(f"{module}.LINES", 16)
+    monkeypatch.setattr("edged.prove.mirror.HEIGHT", 4)
+    monkeypatch.setattr(MirrorFolder, "read", noted)
+    return read
+
+
+async def test_a_start_reads_the_newest_file_of_each_copy_and_no_other(site: Box, short: list[str]) -> None:
+    await grow(site, 100)
+    await site.proofs.finish()
+    for _ in range(2):
+        again(site)
+        short.clear()
+        assert await follow(site) == ["", ""]
+        assert short == ["disk-0/000000000097.ndjson", "disk-1/000000000097.ndjson"]
+    assert (await site.proofs.verify()).problems == [], "whoever asks has all of it read"
+    assert len(short) > 10
+
+
+def rewritten(file: Path) -> None:
+    """Other content of the same length, under the date of before."""
+    at = os.stat(file)
+    spoil(file, 30)
+    os.utime(file, ns=(at.st_atime_ns, at.st_mtime_ns))
+
+
+def replaced(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[30] ^= 1
+    replace_file(file, bytes(content))
+
+
+def cut(file: Path) -> None:
+    os.truncate(file, 50)
+
+
+@pytest.mark.parametrize("harm", [rewritten, replaced, cut, Path.unlink])
+async def test_a_full_file_changed_while_edged_was_away_is_found_at_the_next_start(
+    site: Box, folder: Path, short: list[str], harm: Callable[[Path], None]
+) -> None:
+    await grow(site, 60)
+    await site.proofs.finish()
+    whole = (folder / "000000000017.ndjson").read_bytes()
+    harm(folder / "000000000017.ndjson")
+    again(site)
+    short.clear()
+    assert await follow(site) == ["", ""]
+    assert short.count("disk-0/000000000033.ndjson") == 0, "its neighbours are not read for it"
+    assert (folder / "000000000017.ndjson").read_bytes() == whole
+    if harm in (rewritten, replaced):
+        assert [body["first"] for body in await site.told("mirror_replaced")] == [17]
+
+
+async def test_what_no_date_shows_is_found_when_the_file_is_read_again(
+    site: Box, folder: Path, short: list[str]
+) -> None:
+    """A disk that loses bits changes no date. Each file has its turn within the time, and one alone at once."""
+    await grow(site, 60)
+    await site.proofs.finish()
+    file = folder / "000000000017.ndjson"
+    whole = file.read_bytes()
+    spoil(file, 30)
+    mirror = site.proofs.mirrors[0]
+    looks = await site.house.database.read(seen, mirror.volume.no)
+    now = MirrorFolder(folder.parent.parent, "nvr").looks(1)
+    assert now is not None
+    await site.house.database.write(remember, mirror.volume.no, 1, Seen(now, looks[1].read_us))
+    again(site)
+    assert await follow(site) == ["", ""]
+    mirror = site.proofs.mirrors[0]
+    assert not await mirror.reread(), "nothing is due yet"
+    site.house.clock.advance(REREAD_S + 1)
+    short.clear()
+    while await mirror.reread():
+        pass
+    assert set(short) == {f"disk-0/{first:012d}.ndjson" for first in (1, 17, 33, 49)}
+    assert [body["first"] for body in await site.told("mirror_replaced")] == [17]
+    assert not file.exists(), "it is kept under another name"
+    assert await follow(site) == ["", ""]
+    assert file.read_bytes() == whole
+    assert not await mirror.reread()
