@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.cuts import album
 from tests.cuts.acts import ACTS
 from tests.cuts.campaign import Campaign, Cut, chosen
 from tests.cuts.reins import missing
@@ -42,7 +43,12 @@ def main() -> int:
     wrong = 0
     for name in options.acts or [name for name, act in ACTS.items() if act.durable or not options.power]:
         with tempfile.TemporaryDirectory(dir=MEMORY if os.access(MEMORY, os.W_OK) else None) as folder:
-            wrong += cut(name, Path(os.path.realpath(folder)), options)
+            box = Path(os.path.realpath(folder)) / "cuts"
+            box.mkdir()
+            try:
+                wrong += cut(name, box, options)
+            finally:
+                album.remove(box)  # immutable files are more than the folder's own removal takes
     return 1 if wrong else 0
 
 

@@ -4,6 +4,6 @@ A request (a hold is placed) is there as a whole or not at all, and there for ce
 edged does by itself (a sweep) is brought to its end by the next start, wherever it was cut.
 """
 
-from tests.cuts import acts_archive, acts_holds, acts_record
+from tests.cuts import acts_archive, acts_holds, acts_record, acts_site
 
-ACTS = acts_holds.ACTS | acts_record.ACTS | acts_archive.ACTS
+ACTS = acts_holds.ACTS | acts_record.ACTS | acts_archive.ACTS | acts_site.ACTS

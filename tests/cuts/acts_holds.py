@@ -1,6 +1,9 @@
 """What is done to evidence: holds, and the sweep beside them."""
 
+from functools import partial
+
 from edged.base.clock import MINUTE
+from edged.retain import held_list
 from edged.retain.holds import HoldExtension, HoldRequest
 from tests.archive_kit import T0
 from tests.cuts.box import ACT_US, SET_UP_US, Act, CutBox, Tells, minutes, recorded
@@ -33,6 +36,12 @@ async def _place(box: CutBox, cue: Tells) -> None:
         cue.told("placed")
         await house.evidence.keep_step()
         cue.told("linked")
+
+
+async def _place_in_steps(box: CutBox, cue: Tells) -> None:
+    """Two files a step, where two thousand are a step otherwise; the start behind the cut goes on with large ones."""
+    held_list.PAGE = 2
+    await _place(box, cue)
 
 
 async def _held(box: CutBox) -> None:
@@ -85,6 +94,12 @@ async def _old_footage(box: CutBox) -> None:
         await house.holds.release("hold-2", "person-c")
 
 
+async def _other_place(box: CutBox) -> None:
+    """The same where no law wants footage to go: it goes for space alone, and there is room."""
+    box.reserve = "1MiB"
+    await _old_footage(box)
+
+
 async def _sweep(box: CutBox, cue: Tells) -> None:
     async with box.standing(ACT_US) as house:
         cue.begin()
@@ -95,8 +110,16 @@ async def _sweep(box: CutBox, cue: Tells) -> None:
 
 ACTS = {
     "place a hold": Act(prepare=_two_cameras, perform=_place),
+    "place a hold in steps": Act(prepare=_two_cameras, perform=_place_in_steps),
+    "place an immutable hold": Act(prepare=_two_cameras, perform=_place, box=partial(CutBox, immutable=True)),
+    "extend an immutable hold": Act(prepare=_held, perform=_extend, box=partial(CutBox, immutable=True)),
+    "release an immutable hold": Act(prepare=_held, perform=_release, box=partial(CutBox, immutable=True)),
     "extend a hold": Act(prepare=_held, perform=_extend),
     "release a hold": Act(prepare=_held, perform=_release),
     "release after a stray rm": Act(prepare=_held_and_stray_rm, perform=_release),
     "sweep": Act(prepare=_old_footage, perform=_sweep),
+    # On a disk that wants more room than it has.
+    "sweep for space": Act(
+        prepare=_other_place, perform=_sweep, box=partial(CutBox, jurisdiction="national", reserve="1000TiB")
+    ),
 }

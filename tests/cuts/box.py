@@ -5,14 +5,16 @@ import hashlib
 import json
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol
 
 from edged.app.house import House, built, live
 from edged.archive.layout import segment_path
-from edged.base.clock import DAY, HOUR, MINUTE, ManualClock
+from edged.archive.ledger import LedgerKind
+from edged.base.clock import DAY, HOUR, MINUTE, SECOND, ManualClock
 from edged.config import Config, load_config
+from edged.law.packs import shipped_packs
 from edged.model import RecorderStart, SegmentSealed
 from edged.record.assignment import AssignedVolume
 from edged.record.buffers import Shelf
@@ -28,11 +30,13 @@ ACT_US = T0 + 40 * DAY  # past every floor of what the preparation recorded, and
 START_US = ACT_US + MINUTE
 LIMIT_S = 60.0  # a start that takes longer hangs
 BOOTED_US = T0 - DAY
+REBOOTED_US = ACT_US - MINUTE
+AWAITED_EVERY_S = 60.0
 
 CONFIG = """\
 [site]
 id = "test-site"
-jurisdiction = "jilin"
+jurisdiction = "{jurisdiction}"
 place = "{place}"
 repair_unit = "duty engineer"
 superior_department = "security department"
@@ -45,7 +49,12 @@ runtime_dir = "{run}"
 [[volume]]
 id = "v1"
 path = "{root}/v1"
-reserve = "1MiB"
+reserve = "{reserve}"
+
+[retention]
+rule_packs = "{packs}"
+immutable_holds = {immutable}
+keep_at_least = "{at_least}d"
 
 [discovery]
 enabled = false
@@ -55,14 +64,11 @@ outage_after = "1h"
 
 [metrics]
 port = 0
-
+"""
+CAMERA = """
 [[camera]]
-id = "cam-1"
-url = "rtsp://192.0.2.1/stream"
-
-[[camera]]
-id = "cam-2"
-url = "rtsp://192.0.2.2/stream"
+id = "{camera}"
+url = "rtsp://192.0.2.1/{camera}"
 """
 
 
@@ -79,29 +85,67 @@ class RestingClock(ManualClock):
         self._rests.setdefault(task.get_name(), asyncio.Event()).set()
         await super().sleep(seconds)
 
-    async def rest(self, task: str) -> None:
-        """Wait until the task of that name begins to sleep, from now on."""
+    def rest(self, task: str) -> asyncio.Event:
+        """What is set when the task of that name begins to sleep, from now on."""
         begun = self._rests[task] = asyncio.Event()
-        await begun.wait()
+        return begun
 
 
+@dataclass(slots=True)
 class CutBox:
-    """The box below `root`, which is all that a cut leaves; its sockets and its configuration lie beside."""
+    """The box below `root`, which is all that a cut leaves; its sockets and its configuration lie beside.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.root = folder / "box"
-        self.state = self.root / "state"
-        self.volume = self.root / "v1"
-        self.run_dir = folder / "run"
-        self.run_dir.mkdir(parents=True, exist_ok=True)
-        self.place = "listed"
+    What it is configured to be, and the clock it has, are set by the act, and otherwise by a preparation for itself.
+    """
+
+    folder: Path
+    jurisdiction: str = "jilin"
+    place: str = "listed"
+    reserve: str = "1MiB"
+    cameras: tuple[str, ...] = ("cam-1", "cam-2")
+    at_least: int = 1  # days
+    immutable: bool = False  # held files
+    pack_note: str = ""  # at the end of a rule pack
+    rebooted: bool = False  # since everything before the act
+    decays: bool = False  # the disk: files that are not what was recorded are no fault of the act
+    awaits: tuple[str, ...] = ()  # tasks that a start has to see at rest twice, besides the archive and the evidence
+    indifferent: frozenset[LedgerKind] = frozenset()  # kinds of entries that differ with where the act was cut
+    telling: frozenset[LedgerKind] = frozenset()  # and those that tell of this act what they do not of others
+
+    @property
+    def root(self) -> Path:
+        return self.folder / "box"
+
+    @property
+    def state(self) -> Path:
+        return self.root / "state"
+
+    @property
+    def volume(self) -> Path:
+        return self.root / "v1"
 
     @property
     def config(self) -> Config:
+        packs = self.folder / "packs"
+        packs.mkdir(exist_ok=True)
+        for name in ("national", "jilin"):
+            text = (shipped_packs() / f"{name}.toml").read_text()
+            (packs / f"{name}.toml").write_text(text + self.pack_note)
+        runs = self.folder / "run"
+        runs.mkdir(exist_ok=True)
+        wanted = {field.name: getattr(self, field.name) for field in fields(self)}
+        wanted |= {"root": self.root, "run": runs, "packs": packs, "immutable": str(self.immutable).lower()}
         file = self.folder / "edged.toml"
-        file.write_text(CONFIG.format(root=self.root, run=self.run_dir, place=self.place))
+        file.write_text(CONFIG.format(**wanted) + "".join(CAMERA.format(camera=camera) for camera in self.cameras))
         return load_config(file)
+
+    def clock(self, at_us: int) -> "RestingClock":
+        if not self.rebooted:
+            return RestingClock(at_us)
+        clock = RestingClock(REBOOTED_US)
+        clock.reboot()
+        clock.advance((at_us - REBOOTED_US) / SECOND)
+        return clock
 
     def put(self, *facts: SegmentSealed, at_us: int = T0) -> None:
         """Segments as a recorder leaves them: the files, and their lines in the journal of the day of `at_us`."""
@@ -119,7 +163,7 @@ class CutBox:
     @asynccontextmanager
     async def standing(self, at_us: int = ACT_US) -> AsyncIterator[House]:
         """The controller, built but running nothing by itself."""
-        async with built(self.config, RestingClock(at_us), external_recorder=True) as house:
+        async with built(self.config, self.clock(at_us), external_recorder=True) as house:
             await house.keeper.begin()
             yield house
 
@@ -128,7 +172,7 @@ class CutBox:
         """A recorder's writer on the volume, from the moment at which what a crash left there is in order."""
         identity = json.loads((self.volume / "VOLUME.json").read_bytes())
         runs = RunCounter(self.state / f"recorder-{RECORDER}.run")
-        clock = RestingClock(at_us)
+        clock = self.clock(at_us)
         start = RecorderStart(
             recorder=RECORDER,
             run=runs.take(),
@@ -155,20 +199,24 @@ class CutBox:
         if recorder and (self.volume / "VOLUME.json").exists():
             async with self.recorder(at_us):
                 pass
-        clock = RestingClock(at_us)
+        clock = self.clock(at_us)
         stop = asyncio.Event()
         async with asyncio.timeout(LIMIT_S), asyncio.TaskGroup() as group:
             running = group.create_task(live(self.config, clock, stop, external_recorder=True, log_level="info"))
             await self._rest(clock, running, "archive")  # the journals were read, and the sweep has passed
             # A step of the evidence may be under way; the one after it has seen all of that.
             for _ in range(2):
-                clock.advance(EVIDENCE_EVERY_S)
-                await self._rest(clock, running, "evidence")
+                await self._rest(clock, running, "evidence", after_s=EVIDENCE_EVERY_S)
+            for task in 2 * self.awaits:
+                await self._rest(clock, running, task, after_s=AWAITED_EVERY_S)
             stop.set()
 
-    async def _rest(self, clock: RestingClock, running: asyncio.Task[None], task: str) -> None:
+    async def _rest(self, clock: RestingClock, running: asyncio.Task[None], task: str, *, after_s: float = 0) -> None:
+        """Have this time pass, and wait until the task has come to rest on it."""
+        begun = clock.rest(task)
+        clock.advance(after_s)
         async with asyncio.TaskGroup() as group:
-            rested = group.create_task(clock.rest(task))
+            rested = group.create_task(begun.wait())
             await asyncio.wait((rested, running), return_when=asyncio.FIRST_COMPLETED)
             assert not running.done(), "the controller ended by itself"
 
@@ -237,7 +285,7 @@ class Act:
 
     `perform` says each thing it has promised. What it says nothing of, edged does by itself: there the next start comes
     to the same end, wherever the act was cut. `durable`: what it promises outlives a power cut. `meanwhile` is what
-    happens between the cut and that start.
+    happens between the cut and that start, `box` makes its box in a folder.
     """
 
     prepare: Callable[[CutBox], Coroutine[Any, Any, None]]
@@ -245,3 +293,4 @@ class Act:
     start_us: int = START_US
     durable: bool = True
     meanwhile: Callable[[CutBox], None] = lambda box: None
+    box: Callable[[Path], CutBox] = CutBox

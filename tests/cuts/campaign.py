@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from edged.base.clock import MINUTE
 from tests.cuts import album, picture
 from tests.cuts.acts import ACTS
-from tests.cuts.box import Act, CutBox, Tells
+from tests.cuts.box import Act, Tells
 from tests.cuts.picture import Picture
 from tests.cuts.reins import Ride, Step, ride
 from tests.powercut.powered import PoweredDisk
@@ -58,7 +58,7 @@ class Campaign:
         self.act: Act = ACTS[name]
         self.steps: list[Step] = []
         self.recovered = 0  # of all cuts so far, those that left something else than one before
-        self._box = CutBox(folder)
+        self._box = self.act.box(folder)
         self._ends: list[Picture] = []  # after so many words
 
     def begin(self) -> list[str]:
