@@ -182,6 +182,7 @@ def _copy_apart(fd: int, path: Path, length: int) -> int:
         at = 0
         while at < length:
             at += os.write(new, os.pread(fd, min(_CHUNK, length - at), at))
+        os.fsync(new)  # else the power may go behind the new name and before the bytes
         os.replace(working, path)
     except BaseException:
         os.close(new)
