@@ -71,9 +71,10 @@ class Oracle:
         self.failures: list[OSError] = []  # what the next unlinks answer
         self.was_short = False  # has any volume ever been short of space
         self.laws: set[str] = set()  # that a pass has gone by
-        self.placeless: set[str] = (
-            set()
-        )  # not configured when the index was lost: taken to be where the law is strictest
+        self.late: list[Footage] = []  # came a day or more after it was recorded, by clocks that were right
+        self._said: list[tuple[str, int, int]] = []  # which the ledger says came late: camera, from, to
+        # Not configured when the index was lost: taken to be where the law is strictest.
+        self.placeless: set[str] = set()
 
     # --- what edged is told ---------------------------------------------------------------------------------------
 
@@ -84,6 +85,10 @@ class Oracle:
             if not footage.owed and footage.disk not in stopped and name not in self.known.footage:
                 self.known.footage.add(name)
                 footage.indexed_us = max(footage.indexed_us, self.world.true_us)
+                right = self.world.error_us == 0 and footage.label.end_us == footage.true_end_us
+                if right and self.world.true_us - footage.true_end_us > DAY and not footage.on_record:
+                    self.late.append(footage)
+                    self.reached["footage late"] += 1
                 self.law_asks(footage, footage.true_end_us)
                 self.law_asks(footage, self.world.true_us)
         self.known.lost |= {lost for lost in self.world.lost if lost.disk not in stopped}
@@ -111,8 +116,9 @@ class Oracle:
         self.ledger.index_replaced(told, list(DISKS))
         for footage in self.world.footage:
             footage.on_record = False
-        for line in self.ledger.lines:
-            self._look_at_record(json.loads(line))
+        self.late.clear()
+        self._said.clear()
+        self._hear(self.ledger.lines)
         for footage in self.world.footage:
             if str(footage.key) not in known.footage and not footage.on_record:
                 footage.floor_days = 0  # nobody knows any more under which law it was recorded
@@ -229,8 +235,9 @@ class Oracle:
 
     def look_at_index(self, connection: sqlite3.Connection) -> None:
         """I4, I10 and the ledger, and that the index has all that it has read."""
-        for line in self.ledger.look(connection):
-            self._look_at_record(json.loads(line))
+        self._hear(self.ledger.look(connection))
+        unsaid = [str(each.key) for each in self.late if not self._said_late(each)]
+        assert not unsaid, f"I4: {unsaid} came late, and the ledger does not say so"
         self._look_at_clock(connection)
         rows = {
             f"{row['id']}/main/{row['start_us']}-{row['run']}-{row['seq']}": row["state"]
@@ -246,11 +253,20 @@ class Oracle:
             if camera in self.known.adopted:
                 self._look_at_coverage(connection, camera)
 
-    def _look_at_record(self, entry: dict[str, Any]) -> None:
+    def _hear(self, lines: list[bytes]) -> None:
+        for entry in map(json.loads, lines):
+            if entry["kind"] == "camera_hour":
+                self._look_at_record(entry["body"])
+            elif entry["kind"] == "footage_late":
+                body = entry["body"]
+                self._said.append((body["camera"], body["from_us"], body["to_us"]))
+
+    def _said_late(self, footage: Footage) -> bool:
+        label = footage.label
+        return any(c == footage.camera and a <= label.start_us and label.end_us <= b for c, a, b in self._said)
+
+    def _look_at_record(self, body: dict[str, Any]) -> None:
         """I4: what an hour's record names was recorded, and looks as it says."""
-        if entry["kind"] != "camera_hour":
-            return
-        body = entry["body"]
         of_camera = {each.key: each for each in self.world.footage if each.camera == body["camera"]}
         for offset, length_us, run, seq, size, sha256 in body["segments"]:
             key = SegmentKey(body["camera"], StreamKind.MAIN, body["hour_us"] + offset, run, seq)

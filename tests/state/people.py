@@ -1,6 +1,7 @@
 """What people do: holds, their release, cameras removed and adopted again."""
 
 import asyncio
+import sqlite3
 
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
@@ -10,9 +11,26 @@ from edged.base.clock import HOUR
 from edged.base.errors import Refused
 from edged.base.spans import Span
 from edged.retain.holds import HoldExtension, HoldRequest
+from tests.state.controller import index_of
 from tests.state.happenings import Happenings
 from tests.state.life import Life, cameras, people, steps
 from tests.state.oracle import HeldTruth
+
+# What nobody may do to an index of which he has the file.
+MEDDLING = (
+    "UPDATE ledger SET body = '{}'",
+    "DELETE FROM ledger",
+    "UPDATE ledger_node SET hash = zeroblob(32)",
+    "DELETE FROM ledger_checkpoint",
+    "UPDATE retention_clock SET retention_us = retention_us - 1",
+    "UPDATE segment SET keep_until_us = keep_until_us - 1",
+    "UPDATE segment SET state = 2 WHERE keep_until_us > (SELECT retention_us FROM retention_clock)",
+    "DELETE FROM segment WHERE state <> 2",
+    "DELETE FROM hold",
+    "DELETE FROM hold_camera",
+    "UPDATE hold SET end_us = start_us + 1 WHERE end_us IS NULL OR end_us > start_us + 1",
+    "UPDATE hold SET release1_by = 'x', release1_us = 1, release2_by = 'y', released_us = 1 WHERE released_us IS NULL",
+)
 
 
 class People(Happenings):
@@ -135,3 +153,18 @@ class People(Happenings):
         except Refused:
             return
         self.world.configured.add(camera)
+
+    @precondition(Life.is_up)
+    @rule(statement=st.sampled_from(MEDDLING))
+    def somebody_writes_into_the_index(self, statement: str) -> None:
+        """By a connection of his own, with none of the settings that edged gives to its own."""
+        connection = sqlite3.connect(index_of(self.world))
+        try:
+            with connection:
+                changed = connection.execute(statement).rowcount
+        except sqlite3.IntegrityError:
+            self.reached["meddling refused"] += 1
+            return
+        finally:
+            connection.close()
+        assert changed == 0, f"somebody could {statement}"

@@ -11,6 +11,7 @@ from tests.deep import DEEP, examples
 from tests.state.happenings import IN_2036
 from tests.state.life import REACHED
 from tests.state.machine import Box
+from tests.state.people import MEDDLING
 
 PARTS = 4 if DEEP else 1  # side by side
 # What a run has to have met many times over; the walk below meets all the rest.
@@ -26,6 +27,8 @@ OFTEN = (
     "progress checked",
     "volume fenced",
     "index lost",
+    "hour on record",
+    "meddling refused",
 )
 
 
@@ -68,6 +71,7 @@ def test_every_thing_the_machine_speaks_of_really_happens() -> None:
         "edged raised floors",
         "file removed outside",
         "floor raised",
+        "footage late",
         "hold extended",
         "hold placed",
         "hold placed during a pass",
@@ -81,6 +85,7 @@ def test_every_thing_the_machine_speaks_of_really_happens() -> None:
         "line on time",
         "line torn",
         "line twice",
+        "meddling refused",
         "pass refused",
         "power failed",
         "progress checked",
@@ -109,10 +114,12 @@ def footage_comes_in_every_way(box: Box) -> None:
     box.ordinary_days(2, DAY)
     for line in ("late", "twice", "torn"):
         box.record("cam-3", line)
+    box.time_passes(2 * DAY)
     box.late_lines()
     box.read_journals(None)
     box.restart("raised")
     box.sweep(None)
+    box.somebody_writes_into_the_index(MEDDLING[0])
 
 
 def people_hold_and_release(box: Box) -> None:
