@@ -53,6 +53,7 @@ class Box(People):
         if from_copy and self.backup is not None:
             shutil.copy(self.root / "copy", index)
             known, told = self.backup[0].copy(), self.backup[1]
+        self.world.index_lost()
         self.oracle.index_replaced(known, told)
         self.reached["index from an old copy" if from_copy else "index lost"] += 1
         self._start(None)
@@ -103,6 +104,7 @@ class Box(People):
                 footage.floor_days = floors[id(footage)]
             self._cut()
             return
+        self.world.passed_us = self.world.true_us
         if self.world.ntp and report.time.trusted:
             self.world.unseen_us = 0
         self.reached["pass refused"] += bool(report.refused)

@@ -76,7 +76,8 @@ class World:
     seq: int = 0
     nudged: bool = False  # was the wall clock ever wrong by a step so small that nobody has to vouch for it
     worst_error_us: int = 0
-    unseen_us: int = 0  # since a pass last had a time service's word
+    passed_us: int = START_US  # when the retention clock was last moved
+    unseen_us: int = 0  # since it last had a time service's word
     worst_unseen_us: int = 0
     free: str = "plenty"
     ever_designated: set[str] = field(default_factory=set)
@@ -128,13 +129,21 @@ class World:
         before = self.error_us
         self.clock.reboot(off_us / SECOND)
         self.true_us += off_us
-        self._not_seen(off_us)
+        # Nor does anything remember how long this boot ran since the last pass.
+        self._not_seen(self.true_us - self.passed_us)
+        self.passed_us = self.true_us
         wall = self.clock.wall_us()
         told = {"runs": wall, "stood still": wall - off_us, "1970": 200 * SECOND, "local time": wall - 8 * HOUR}[rtc]
-        self.clock.step_wall((told - wall) / SECOND)
+        # Linux takes no time before 1970.
+        self.clock.step_wall((max(told, 200 * SECOND) - wall) / SECOND)
         self._erred(self.error_us - before)
         self.ntp = False
         self.run += 1
+
+    def index_lost(self) -> None:
+        """Its clock begins anew at the last instant the ledger tells, unless a time service tells a later one."""
+        if not self.ntp:
+            self._not_seen(self.true_us - START_US)
 
     def _not_seen(self, us: int) -> None:
         """Time that the retention clock may not have counted adds up, until somebody vouches for all of it at once."""
