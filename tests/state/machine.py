@@ -53,7 +53,7 @@ class Box(People):
         if from_copy and self.backup is not None:
             shutil.copy(self.root / "copy", index)
             known, told = self.backup[0].copy(), self.backup[1]
-        self.world.index_lost()
+        self.world.index_is_new = not from_copy
         self.oracle.index_replaced(known, told)
         self.reached["index from an old copy" if from_copy else "index lost"] += 1
         self._start(None)
@@ -104,9 +104,7 @@ class Box(People):
                 footage.floor_days = floors[id(footage)]
             self._cut()
             return
-        self.world.passed_us = self.world.true_us
-        if self.world.ntp and report.time.trusted:
-            self.world.unseen_us = 0
+        self.world.passed(trusted=report.time.trusted)
         self.reached["pass refused"] += bool(report.refused)
         self.reached["kept below its floor for want of space"] += bool(report.pressed)
         self.reached["edged raised floors"] += bool(report.raised)

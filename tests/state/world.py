@@ -76,6 +76,7 @@ class World:
     seq: int = 0
     nudged: bool = False  # was the wall clock ever wrong by a step so small that nobody has to vouch for it
     worst_error_us: int = 0
+    index_is_new: bool = False  # its retention clock has not begun
     passed_us: int = START_US  # when the retention clock was last moved
     unseen_us: int = 0  # since it last had a time service's word
     worst_unseen_us: int = 0
@@ -140,10 +141,14 @@ class World:
         self.ntp = False
         self.run += 1
 
-    def index_lost(self) -> None:
-        """Its clock begins anew at the last instant the ledger tells, unless a time service tells a later one."""
-        if not self.ntp:
+    def passed(self, *, trusted: bool) -> None:
+        """A pass has moved the retention clock."""
+        self.passed_us = self.true_us
+        if self.index_is_new and not self.ntp:  # then it began at the last instant that the ledger tells
             self._not_seen(self.true_us - START_US)
+        self.index_is_new = False
+        if self.ntp and trusted:
+            self.unseen_us = 0
 
     def _not_seen(self, us: int) -> None:
         """Time that the retention clock may not have counted adds up, until somebody vouches for all of it at once."""
