@@ -60,7 +60,7 @@ from edged.retain.ntp import kernel_ntp_synchronised
 from edged.retain.sidecar import restore_holds
 from edged.retain.stamp import Stamper
 from edged.retain.sweep import Sweep, SweepReport
-from edged.retain.timekeeping import nobody, read_state
+from edged.retain.timekeeping import nobody, read_state, resume
 from edged.retain.witnesses import CameraClocks
 
 log = logging.getLogger(__name__)
@@ -162,6 +162,7 @@ class House:
             for volume, configured in zip(volumes, config.volume, strict=True)
             if not volume.fenced
         ]
+        self._witness = self.clocks.vouch if config.retention.camera_clocks else nobody
         gate = Gate()
         self.holds = Holds(database, clock, gate, swept)
         self.evidence = Evidence(database, clock, swept, immutable=config.retention.immutable_holds)
@@ -173,7 +174,7 @@ class House:
             swept,
             gate,
             ntp=kernel_ntp_synchronised,
-            witness=self.clocks.vouch if config.retention.camera_clocks else nobody,
+            witness=self._witness,
             tell_hour=tell_owed,
             batch=config.retention.batch,
             every_s=config.retention.sweep_every,
@@ -299,6 +300,8 @@ class House:
         # Labels far behind the retention clock are not believed, not even of what was recorded while we were away.
         if (state := await self.database.read(read_state)) is not None:
             self.stamper.follow(state.retention_us, state.reading)
+        else:
+            await resume(self.database, self.clock, kernel_ntp_synchronised, self._witness)
         await self.intake.catch_up()
         tree.create_task(self.intake.run(), name="intake")
         tree.create_task(supervise("hours", self.hours.run, self.clock), name="hours")

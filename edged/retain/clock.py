@@ -113,7 +113,8 @@ def begin(now: Reading, *, ntp: bool, reached_us: int | None) -> Advance:
     """The first tick of an index. `reached_us` is an instant that was reached for certain, None where the index is new.
 
     Where there was an index before (a lost database) and no time service vouches for the wall clock, the clock begins
-    at that instant at most. The newest label is none: a wall clock that once stood years ahead wrote it.
+    at that instant at most. The newest label is none: a wall clock that once stood years ahead wrote it. What was
+    labelled since then, or since the box was switched on, is in doubt until somebody vouches for the wall clock.
 
     Footage that is there before the first tick was stamped without a retention clock. What a dead battery labelled
     before edged existed was recorded up to now.
@@ -124,7 +125,10 @@ def begin(now: Reading, *, ntp: bool, reached_us: int | None) -> Advance:
         start = min(now.wall_us, reached_us)
         why = "begins where it was last known to stand: no time service vouches for the wall clock"
     dated = now.wall_us >= EARLIEST_US
-    state = RetentionState(retention_us=start, reading=now, unproven_us=0, doubt_from_us=now.wall_us if dated else 0)
+    doubt_from = now.wall_us if dated else 0
+    if not ntp and reached_us is not None:
+        doubt_from = max(0, min(doubt_from, reached_us, now.wall_us - now.mono_us))
+    state = RetentionState(retention_us=start, reading=now, unproven_us=0, doubt_from_us=doubt_from)
     time = RetentionTime(retention_us=start, trusted=True, why=why)
     correction = Correction(Span(0, EARLIEST_US), now.wall_us) if dated else None
     return Advance(state=state, time=time, event=why, correction=correction)

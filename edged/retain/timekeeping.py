@@ -52,6 +52,19 @@ async def tick(
     return await database.write(_tick, now, A_TIME_SERVICE if ntp() else witness(now))
 
 
+async def resume(
+    database: Database, clock: Clock, ntp: Callable[[], bool], witness: Callable[[Reading], str | None] = nobody
+) -> None:
+    """Begin the clock of a lost index before its journals are read, where the ledger tells an instant that it reached.
+
+    Then what a wall clock that fell behind labels from now on is known to be in doubt, and is counted anew when that
+    clock is put right (I1). Nothing is done where the clock has begun, where no ledger came back, or where the wall
+    clock stands before what the ledger tells.
+    """
+    now = reading(clock)
+    await database.write(_resume, now, A_TIME_SERVICE if ntp() else witness(now))
+
+
 def reading(clock: Clock) -> Reading:
     """Both clocks now."""
     return Reading(wall_us=clock.wall_us(), mono_us=clock.monotonic_us(), boot_id=clock.boot_id())
@@ -164,12 +177,26 @@ def _told(connection: sqlite3.Connection) -> Told | None:
     return None
 
 
+def _resume(connection: sqlite3.Connection, now: Reading, voucher: str | None) -> None:
+    told_us = _told_us(connection) if read_state(connection) is None else None
+    if told_us is not None and told_us <= now.wall_us:
+        _tick(connection, now, voucher)
+
+
 def _reached_us(connection: sqlite3.Connection) -> int | None:
     """An instant that the retention clock of a lost index had reached, None where there was none.
 
-    The ledger tells, where it came back from a volume under a signed head; else the oldest footage does, counted from
-    which nothing is older than it is. Full scans, once in the life of an index.
+    The ledger tells it; else the oldest footage does, counted from which nothing is older than it is. Full scans, once
+    in the life of an index.
     """
+    if (told_us := _told_us(connection)) is not None:
+        return told_us
+    oldest: int | None = connection.execute("SELECT min(end_us) FROM segment").fetchone()[0]
+    return oldest
+
+
+def _told_us(connection: sqlite3.Connection) -> int | None:
+    """How far the retention clock was by a ledger that came back from a volume, under a signed head."""
     ranges = restored_ranges(connection)
     told = [
         reached
@@ -179,10 +206,7 @@ def _reached_us(connection: sqlite3.Connection) -> int | None:
         )
         if reached is not None and proven(ranges, seq)
     ]
-    if told:
-        return int(max(told))
-    oldest: int | None = connection.execute("SELECT min(end_us) FROM segment").fetchone()[0]
-    return oldest
+    return int(max(told)) if told else None
 
 
 def _store(connection: sqlite3.Connection, step: Advance) -> None:

@@ -32,7 +32,7 @@ from edged.retain.replay import replay
 from edged.retain.sidecar import restore_holds
 from edged.retain.stamp import Stamper
 from edged.retain.sweep import Sweep, SweepReport
-from edged.retain.timekeeping import read_state
+from edged.retain.timekeeping import read_state, resume
 from edged.retain.witnesses import CameraClocks
 from tests.state.laws import site_law
 from tests.state.world import DISKS, RECORDER, World
@@ -179,6 +179,8 @@ class Controller:
         self.proofs.distrust(against)
         if (state := await database.read(read_state)) is not None:
             self.stamper.follow(state.retention_us, state.reading)
+        else:
+            await resume(database, clock, lambda: world.ntp, self.clocks.vouch)
         await self.intake.catch_up()
         found = await reconcile(database, self.volumes, clock, settle=self.intake.catch_up)
         read = set(DISKS) - {*self.intake.stopped, *found.skipped}

@@ -12,6 +12,7 @@ from tests.state.happenings import IN_2036
 from tests.state.life import REACHED
 from tests.state.machine import Box
 from tests.state.people import MEDDLING
+from tests.state.world import CAMERAS
 
 PARTS = 4 if DEEP else 1  # side by side
 # What a run has to have met many times over; the walk below meets all the rest.
@@ -97,6 +98,28 @@ def test_every_thing_the_machine_speaks_of_really_happens() -> None:
         "wall clock jumped",
         "wall clock reset",
     }
+
+
+def test_i1_a_clock_that_stood_still_after_the_index_was_lost_shortens_no_floor() -> None:
+    """The ledger tells where the clock was; so what is labelled before anybody vouches for it is in doubt."""
+    for pass_meanwhile in (False, True):
+        box = Box()
+        box.begin()
+        try:
+            box.index_is_lost(False)
+            box.power_fails(34 * DAY, "stood still")
+            box.restart(None)
+            for camera in CAMERAS:
+                box.record(camera, "on time")
+            box.time_passes(DAY)
+            box.read_journals(None)
+            if pass_meanwhile:
+                box.sweep(None)
+            box.all_is_well_and_space_is_short(0)
+            box.nothing_is_broken()
+        finally:
+            box.teardown()
+        assert sum(footage.gone == "edged" for footage in box.world.footage) == len(CAMERAS), "the old, and only these"
 
 
 def walk(box: Box) -> None:

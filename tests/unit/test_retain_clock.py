@@ -178,6 +178,18 @@ def test_after_a_lost_database_it_begins_where_it_had_been_for_certain() -> None
     assert begin(START.reading, ntp=True, reached_us=WALL - 9 * DAY).time.retention_us == WALL
 
 
+def test_i1_after_a_lost_database_what_was_labelled_since_it_was_last_certain_is_in_doubt() -> None:
+    """The box was off for a month while its clock stood still; then a time service answers."""
+    began = begin(START.reading, ntp=False, reached_us=WALL - HOUR)
+    later = Reading(wall_us=WALL + 34 * DAY, mono_us=START.reading.mono_us + HOUR, boot_id=START.reading.boot_id)
+    correction = advance(began.state, later, ntp=True).correction
+    assert correction is not None
+    assert correction.labels.start_us <= WALL - HOUR < WALL < correction.labels.end_us
+    assert correction.shift_us >= 34 * DAY - HOUR
+    assert began.state.doubt_from_us <= WALL - START.reading.mono_us, "what this boot has labelled before"
+    assert begin(START.reading, ntp=True, reached_us=WALL - HOUR).state.doubt_from_us == WALL
+
+
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
     opened = Database(tmp_path / "index.sqlite")
