@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edged.archive.layout import IDENTITY, JOURNAL, PART, SEGMENTS
+from edged.archive.layout import IDENTITY, JOURNAL, LEDGER, PART, SEGMENTS
 from edged.config import Config, VolumeConfig
-from edged.prove.mirror_files import FOLDER
 from edged.prove.offline import check_mirror
 from edged.retain.sidecar import HELD, SIDECAR, read_sidecar
 
@@ -95,8 +94,8 @@ def _volume(configured: VolumeConfig, recorder: str) -> VolumeInventory:
                 found.journalled += sum(_SEGMENT_LINE in line for line in lines)
         for told in sorted((path / HELD).glob(f"*/{SIDECAR}")):
             (found.holds if read_sidecar(told) is not None else found.bad_holds).append(told.parent.name)
-        if (path / FOLDER / recorder).is_dir():
-            check = check_mirror(path / FOLDER / recorder)
+        if (path / LEDGER / recorder).is_dir():
+            check = check_mirror(path / LEDGER / recorder)
             found.entries, found.damage = check.entries, check.damage
             found.signed = check.head.size if check.head else 0
     except FileNotFoundError:

@@ -18,6 +18,7 @@ from edged.model import StreamKind
 
 SEGMENTS = "segments"
 JOURNAL = "journal"
+LEDGER = "ledger"
 IDENTITY = "VOLUME.json"
 PART = ".part"
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edged.archive import merkle
+from edged.archive.layout import LEDGER
 from edged.base.files import make_folder, replace_file, sync_folder
 
-FOLDER = "ledger"
 HEIGHT = 12  # a file of 22 MB, where an hour of one-minute segments makes a line of 5 kB: read as a whole
 LINES = 1 << HEIGHT  # in one file
 _SUFFIX = ".ndjson"
@@ -61,7 +61,7 @@ class MirrorFolder:
     """One recorder's mirror on one volume. Every call may raise OSError."""
 
     def __init__(self, volume: Path, recorder: str) -> None:
-        self.path = volume / FOLDER / recorder
+        self.path = volume / LEDGER / recorder
 
     def file(self, number: int) -> Path:
         """The file that begins with entry `number` * LINES + 1."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from edged.archive.foreign import foreign_ledger
 from edged.archive.volumes import Space, Volume, prove
 from edged.base.files import sync_folder
 from edged.base.immutable import is_immutable
@@ -38,6 +39,17 @@ async def look(swept: SweptVolume, space: Callable[[Path], Space | None]) -> tup
         return reason or ("" if found else "its free space cannot be read: nothing is deleted on a guess"), found
 
     return await swept.worker.run(ask)
+
+
+async def foreign(swept: SweptVolume, first_line: bytes) -> str:
+    """Why nothing may be deleted on the volume, where it holds another ledger than the one that begins so; else ""."""
+    other = await swept.worker.run(foreign_ledger, swept.volume.path, first_line)
+    if other is None:
+        return ""
+    return (
+        f"it holds the ledger of recorder {other}, which tells how long its footage is kept; a box of that id with a"
+        f" new state_dir takes it over. Move ledger/{other} away only once all that it wrote may go"
+    )
 
 
 async def still_there(swept: SweptVolume, files: Sequence[PurePosixPath]) -> set[PurePosixPath]:

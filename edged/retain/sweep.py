@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edged.archive.database import Database, keep_guards
-from edged.archive.ledger import LedgerKind, append
+from edged.archive.ledger import LedgerKind, append, lines
 from edged.archive.rebuilding import awaited
 from edged.archive.volumes import Space, free_space
 from edged.base.clock import SECOND, Clock
@@ -27,7 +27,7 @@ from edged.base.errors import OwnerMustAct
 from edged.law.site import SiteLaw
 from edged.retain.as_told import put_back_holds
 from edged.retain.clock import Reading, RetentionTime
-from edged.retain.disk import SweptVolume, look, still_there, unlink
+from edged.retain.disk import SweptVolume, foreign, look, still_there, unlink
 from edged.retain.doom import (
     Doomed,
     Grounds,
@@ -166,9 +166,10 @@ class Sweep:
             report.refused = f"the index was lost or old, and volume {names} has not been read and compared since"
             return report
         proven: set[str] = set()
+        first_line = (await self._database.read(lines, 0, 1))[0]  # there is one: of the clock's first tick at least
         for name, swept in self._volumes.items():
-            reason, space = await look(swept, self._space)
-            if space is None:
+            reason, _ = await look(swept, self._space)
+            if reason := reason or await foreign(swept, first_line):
                 report.skipped[name] = reason
             else:
                 proven.add(name)

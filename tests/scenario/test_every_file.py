@@ -180,3 +180,33 @@ async def test_i1_i2_no_altered_file_shortens_what_is_kept(world: World, path: s
                 assert files == {HELD: True, KEY_TARGET: False, OWN: False}, "the sweep works"
     held = next(row for row in dates if row.key.camera == HELD)
     assert any(world.folder.glob(f"v1/segments/{HELD}/*/*-{held.key.seq}.mp4")), "I2"
+
+
+SMALLER = {'designations = ["key_target"]': "", 'keep_at_least = "40d"': "", 'keep_at_least = "50d"': ""}
+
+
+@pytest.mark.parametrize("recorder", ["nvr", "another"])
+async def test_i1_i2_a_second_edged_on_the_same_disk_deletes_nothing_before_its_time(
+    world: World, recorder: str
+) -> None:
+    """Its own index, a configuration that keeps less; under the same id it takes the ledger over, under another not."""
+    rows = await recorded(world)
+    (world.folder / "elsewhere").mkdir()
+    world.edits = {'/state"': '/elsewhere"', "[recorder]": f'[recorder]\nid = "{recorder}"', **SMALLER}
+    async with world.box(BASE) as box:
+        await begin_to_delete(box)
+        for row in sorted(rows.values(), key=lambda row: row.keep_until_us):
+            world.wait_until(row.keep_until_us - SECOND)
+            await full(box)
+            assert box.file(row.key).exists(), f"I1: {row.key.camera}"
+        world.clock.advance(10 * 86_400)
+        report = await box.sweep()
+        files = {row.key.camera: box.file(row.key).exists() for row in rows.values()}
+        if recorder == "nvr":
+            assert files == {HELD: True, KEY_TARGET: False, OWN: False}
+        else:
+            assert files == {HELD: True, KEY_TARGET: True, OWN: True}
+            assert report.skipped["v1"].startswith("it holds the ledger of recorder nvr, which tells")
+            (world.folder / "v1" / "ledger" / "nvr").rename(world.folder / "away")
+            assert (await box.sweep()).erased == 2, "the held one is held by its hold.json"
+            assert box.file(next(iter(rows))).exists(), "I2"
