@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from edged.cli.client import add_daemon_options, ask
-from edged.cli.show import bytes_for_people, count, print_json, print_table
+from edged.cli.show import bytes_for_people, count, print_json, print_table, time_for_people
 
 # The words of the health (edged.report.health.problems) for people.
 SENTENCES = {
@@ -14,7 +14,7 @@ SENTENCES = {
     "archive_incomplete": "the index was lost or is old; nothing goes before every volume is read: `edged retention`",
     "disk_full": "volume {stopped} is full of footage that must be kept; cameras are stopped: `edged retention plan`",
     "volume_offline": "volume {offline} is not written to",
-    "disk_too_small": "a disk will be full of footage that must be kept: `edged retention plan` says when",
+    "disk_too_small": "{small}, of footage that must be kept: `edged retention plan`",
     "footage_altered": "{altered} segments are not what was recorded: `edged archive scrub`",
     "hold_reminder": "{holds} is to be decided about: release it, or extend it (`edged holds`)",
     "index_full": "the disk of the index is full: nothing is indexed, held or deleted until there is room",
@@ -72,6 +72,10 @@ def sentence(problem: str, health: dict[str, Any]) -> str:
         "altered": str(health["footage_altered"]),
         "holds": ", ".join(health["hold_reminders"]),
         "copies": ", ".join(health["ledger_behind"]),
+        "small": ", ".join(
+            f"volume {each['volume']} will be full on {time_for_people(each['full'])}"
+            for each in health["disks_too_small"]
+        ),
     }
     return SENTENCES[problem].format(**names) if problem in SENTENCES else problem.replace("_", " ")
 

@@ -43,7 +43,16 @@ class _Cameras:
             volume["reason"] = reasons.get(volume["volume"], "")
         silent = [camera.camera for camera in snapshot.cameras if not camera.recording]
         return web.json_response(
-            {**document, "ok": not document["problems"] and not silent, "cameras_not_recording": silent}
+            {
+                **document,
+                "ok": not document["problems"] and not silent,
+                "cameras_not_recording": silent,
+                "disks_too_small": [
+                    {"volume": each.volume, "full": print_time(each.full_us, self._rooms.law.tz)}
+                    for each in snapshot.forecasts
+                    if each.alarm
+                ],
+            }
         )
 
     async def listing(self, request: web.Request) -> web.Response:

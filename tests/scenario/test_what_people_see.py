@@ -296,11 +296,14 @@ def test_every_word_of_the_health_has_its_sentence() -> None:
         retention_clock_trusted=False,
     )
     assert set(problems(everything)) == set(SENTENCES)
-    health = health_document(everything)
+    soon = [{"volume": "v1", "full": "2026-12-01T09:30:00.000+08:00"}]
+    health = {**health_document(everything), "disks_too_small": soon}  # as the API answers
     told = {word: sentence(word, health) for word in problems(everything)}
     assert told["disk_full"].startswith("volume v2 is full of footage that must be kept")
     assert told["hold_reminder"].startswith("hold-4, hold-7 is to be decided about")
     assert told["footage_altered"].startswith("3 segments are not what was recorded")
+    full = "volume v1 will be full on 2026-12-01T09:30:00+08:00, of footage that must be kept: `edged retention plan`"
+    assert told["disk_too_small"] == full
     assert not [line for line in told.values() if "{" in line]
 
 
