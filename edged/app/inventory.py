@@ -85,6 +85,9 @@ def _volume(configured: VolumeConfig, recorder: str) -> VolumeInventory:
         if json.loads((path / IDENTITY).read_bytes())["volume"] != configured.id:
             found.unusable = f"{IDENTITY} there names another volume"
             return found
+        if not os.access(path, os.W_OK):
+            found.unusable = "the folder cannot be written; check the mount (read-only?) and the owner of the folder"
+            return found
         for file in _below(path / SEGMENTS, 2):
             if not file.name.endswith(PART):
                 found.segments += 1

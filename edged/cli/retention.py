@@ -222,6 +222,10 @@ def _explain(arguments: argparse.Namespace) -> int:
     for one in answer["explanations"]:
         for line in explained(one):
             print(line)
+    if answer["unread"]:
+        # Else what lies on a disk that is away would be called never recorded.
+        volumes = ", ".join(answer["unread"])
+        print(f"! the index was lost or is old, and volume {volumes} has not been read since: this may not be all")
     clock = answer["clock"]
     print(f"the clock that deletion asks: {clock['at'] or 'not started'}{'' if clock['trusted'] else ', NOT trusted'}")
     return 0

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from aiohttp import web
 
+from edged.archive.rebuilding import awaited
 from edged.archive.segments import parse_id
 from edged.model import StreamKind
 from edged.report.requests import BadRequest, parse_time, print_time
@@ -29,15 +30,19 @@ def add_routes(app: web.Application, rooms: Rooms) -> None:
             told = [await rooms.database.read(explain_segment, parse_id(query["segment"]), grounds)]
         elif "camera" in query and "at" in query:
             asked = query["camera"], parse_time(query["at"], "at")
+            if asked[1] > rooms.clock.wall_us():
+                raise BadRequest(f"at: {query['at']} has not come yet", hint="ask for a time that has passed")
             told = await rooms.database.read(_at, *asked, grounds)
         else:
             raise BadRequest("name a segment, or a camera and a time")
         state = await rooms.database.read(read_state)
+        unread = await rooms.database.read(awaited)
         tz = rooms.law.tz
         return web.json_response(
             {
                 "explanations": [_explanation(one, tz, proven, fenced) for one in told],
                 "clock": {"at": None if state is None else _local(state.retention_us, tz), "trusted": trusted},
+                "unread": unread,
             }
         )
 

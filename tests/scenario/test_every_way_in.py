@@ -9,6 +9,8 @@ import asyncio
 import contextlib
 import io
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -270,6 +272,23 @@ async def test_i2_a_rebuild_forgets_nothing_that_the_index_alone_knows(world: Wo
     assert not list(index.parent.glob("index.sqlite3.before-*"))
     async with world.box() as box:
         await still_kept(box, hold, held, young)
+
+
+async def test_a_rebuild_from_a_disk_that_cannot_be_written_leaves_the_index_where_it_is(world: World) -> None:
+    """It would be put aside for one that knows no segment at all."""
+    mount = f"mount --bind {world.folder}/v1 {world.folder}/v1 && mount -o remount,ro,bind {world.folder}/v1"
+    alone = ["unshare", "--mount", "sh", "-c", f'{mount} && exec "$@"', "sh"]
+    async with world.box() as box:
+        await young_and_held(box)
+        await box.house.proofs.finish()
+    if shutil.which("unshare") is None or subprocess.run([*alone, "true"], check=False).returncode != 0:
+        pytest.skip("needs root and mount namespaces")
+    config = world.folder / "edged.toml"
+    command = [*alone, sys.executable, "-m", "edged", "archive", "rebuild", "--config", str(config)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (4, "")
+    assert "no volume can be read (v1: the folder cannot be written" in done.stderr
+    assert not list((world.folder / "state").glob("index.sqlite3.before-*"))
 
 
 async def test_i1_i2_no_route_shortens_what_is_kept(world: World) -> None:

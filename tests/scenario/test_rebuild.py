@@ -252,6 +252,8 @@ async def test_i1_i2_nothing_is_deleted_while_one_of_two_volumes_is_away(tmp_pat
         await until(
             lambda: "archive_incomplete" in box.edged("status", expect=(0, 1))["problems"], "the health says so"
         )
+        asked = box.edged("retention", "explain", "--camera", "cam-1", "--at", iso(past.yesterday[0].start_us))
+        assert asked["unread"] == ["v2"], "what may lie there is not called never recorded"
         assert box.end(signal.SIGTERM) == 0
         (tmp_path / "v2").rmdir()
         shutil.move(os_away, tmp_path / "v2")

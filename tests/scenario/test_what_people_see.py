@@ -131,6 +131,14 @@ async def test_half_a_question_is_refused_and_not_answered_as_another(world: Wor
         assert "name a" in line or "name the copy" in line
 
 
+async def test_a_time_that_has_not_come_is_no_gap(world: World) -> None:
+    async with world.box() as box:
+        (line,) = await said(
+            box, "retention", "explain", "--camera", "cam-a", "--at", "2026-11-01T08:00:01+08:00", code=4
+        )
+        assert line == "edged: at: 2026-11-01T08:00:01+08:00 has not come yet; ask for a time that has passed"
+
+
 async def test_what_cannot_be_written_is_said_by_name_and_leaves_nothing(world: World, tmp_path: Path) -> None:
     async with world.box() as box:
         await box.sweep()
