@@ -17,6 +17,7 @@ from edged.archive.indexing import index_facts
 from edged.base.clock import SECOND
 from edged.base.spans import Span
 from edged.model import Cause, Coverage, Loss, RecorderStatus, SegmentSealed, StreamKind, StreamState, VolumeStatus
+from edged.record.segmenter import RUN_AHEAD_US
 from simulators.camera import Camera
 from simulators.fleet import Fleet
 from simulators.judge import Frame, check_gapless, read_frames
@@ -118,7 +119,7 @@ def check_gaps_tell_what_is_missing(site: Site, camera: Camera) -> list[int]:
 
     A segment's label is the arrival of its first frame, which a busy machine delays for one segment more than for the
     next. So a missing frame's time is reckoned from the stored one before it and from the one behind it, each by its
-    own segment's label.
+    own segment's label. These may leave no time between the two for a loss as short as a label may be late.
     """
     gaps = coverage(site, camera).gaps
     assert {gap.cause for gap in gaps} == {Cause.DISK}
@@ -134,6 +135,8 @@ def check_gaps_tell_what_is_missing(site: Site, camera: Camera) -> list[int]:
         deep = [gap for gap in gaps if gap.span.start_us + slack_us < at_us < gap.span.end_us - slack_us]
         assert not deep, f"frame {counter} is stored, and said to be missing"
     for (before, before_us), (behind, behind_us) in pairwise(told):
+        if behind_us - before_us <= FRAME_US and (behind - before - 1) * FRAME_US < RUN_AHEAD_US + slack_us:
+            continue
         for counter in range(before + 1, behind):
             earliest_us = before_us + (counter - before) * FRAME_US
             latest_us = behind_us - (behind - counter) * FRAME_US
