@@ -102,9 +102,16 @@ COMMANDS = {
     "ledger head": Command("", reads=ASKS),
     "ledger verify": Command("--key --mirror", reads=ASKS),
     "ledger prove": Command("--out --segment", reads=ASKS),
-    "ledger consistency": Command("--key checkpoint", reads="asks for a proof"),
+    "ledger consistency": Command("--key --old-key checkpoint", reads="asks for a proof"),
     "prove day": Command("--camera --date --out --stream", reads="asks for a proof"),
-    "archive rebuild": Command("--config --dry-run", [("--config", "CONFIG"), ("--config", "CONFIG", "--dry-run")]),
+    "archive rebuild": Command(
+        "--config --dry-run --old-key",
+        [
+            ("--config", "CONFIG"),
+            ("--config", "CONFIG", "--dry-run"),
+            ("--config", "CONFIG", "--old-key", "PACK"),  # no key at all
+        ],
+    ),
     "archive scrub": Command(
         "--camera --date --segment", [("--segment", "SEGMENT"), ("--camera", "cam-b", "--date", "2026-11-01")]
     ),
