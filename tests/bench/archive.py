@@ -6,6 +6,7 @@ a copy of it. See README.md for the method.
 
 import argparse
 import asyncio
+import gc
 import sys
 import tempfile
 from pathlib import Path
@@ -27,6 +28,8 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, default=TEMP, help="where to put what is measured meanwhile")
     arguments = parser.parse_args()
     end_in_order()
+    gc.collect()
+    gc.freeze()  # as edged/app/run.py does
     for folder in {arguments.cache, arguments.folder}:
         folder.mkdir(parents=True, exist_ok=True)
         check_space(folder, archive_made.bytes_needed(arguments.segments) + ledger.bytes_needed(arguments.leaves))
