@@ -2,10 +2,14 @@
 
 from functools import partial
 
+from edged.archive.ledger import LedgerKind
 from edged.base.clock import MINUTE
+from edged.base.files import working_name
 from edged.retain import held_list
 from edged.retain.holds import HoldExtension, HoldRequest
+from edged.retain.sidecar import SIDECAR
 from tests.archive_kit import T0
+from tests.cuts import album
 from tests.cuts.box import ACT_US, SET_UP_US, Act, CutBox, Tells, minutes, recorded
 
 
@@ -42,6 +46,25 @@ async def _place_in_steps(box: CutBox, cue: Tells) -> None:
     """Two files a step, where two thousand are a step otherwise; the start behind the cut goes on with large ones."""
     held_list.PAGE = 2
     await _place(box, cue)
+
+
+async def _place_and_copy(box: CutBox, cue: Tells) -> None:
+    """Promised here is no more than what the volume has: the index is going to be lost."""
+    async with box.standing(SET_UP_US + MINUTE) as house:
+        cue.begin()
+        await house.holds.place(wanted("cam-1", end=2))
+        await house.evidence.keep_step()
+        await house.proofs.finish()
+        cue.told("copied")
+
+
+def _lose_index(box: CutBox) -> None:
+    """A folder with neither hold.json nor link in it is nobody's: the next hold of that name has it."""
+    for file in box.state.glob("index.sqlite3*"):
+        file.unlink()
+    for folder in box.volume.glob("held/*"):
+        if not [name for name in folder.iterdir() if name != working_name(folder / SIDECAR)]:
+            album.remove(folder)
 
 
 async def _held(box: CutBox) -> None:
@@ -111,6 +134,16 @@ async def _sweep(box: CutBox, cue: Tells) -> None:
 ACTS = {
     "place a hold": Act(prepare=_two_cameras, perform=_place),
     "place a hold in steps": Act(prepare=_two_cameras, perform=_place_in_steps),
+    # The hold comes back from the ledger's copy, or from its own file where the copy had not been reached.
+    "place a hold, then lose the index": Act(
+        prepare=_two_cameras,
+        perform=_place_and_copy,
+        meanwhile=_lose_index,
+        box=partial(
+            CutBox,
+            indifferent=frozenset({LedgerKind.ARCHIVE_REBUILT, LedgerKind.LEDGER_RESTORED, LedgerKind.HOLD_PLACED}),
+        ),
+    ),
     "place an immutable hold": Act(prepare=_two_cameras, perform=_place, box=partial(CutBox, immutable=True)),
     "extend an immutable hold": Act(prepare=_held, perform=_extend, box=partial(CutBox, immutable=True)),
     "release an immutable hold": Act(prepare=_held, perform=_release, box=partial(CutBox, immutable=True)),
