@@ -295,14 +295,18 @@ class House:
         beat = self.progress.expect(name, 60)
         await supervise(name, lambda: run(beat), self.clock, backoff=Backoff(0.5, 5), on_error=lambda _: beat())
 
-    async def _keep_archive(self, tree: asyncio.TaskGroup) -> None:
-        """Catch up, compare with the disks, and only then let the sweep begin."""
+    async def catch_up(self) -> None:
+        """Read the journals for the first time, beside the retention clock as far as it is known."""
         # Labels far behind the retention clock are not believed, not even of what was recorded while we were away.
         if (state := await self.database.read(read_state)) is not None:
             self.stamper.follow(state.retention_us, state.reading)
         else:
             await resume(self.database, self.clock, kernel_ntp_synchronised, self._witness)
         await self.intake.catch_up()
+
+    async def _keep_archive(self, tree: asyncio.TaskGroup) -> None:
+        """Catch up, compare with the disks, and only then let the sweep begin."""
+        await self.catch_up()
         tree.create_task(self.intake.run(), name="intake")
         tree.create_task(supervise("hours", self.hours.run, self.clock), name="hours")
         proofs = self.progress.expect("ledger", 3600)

@@ -8,8 +8,10 @@ from edged.archive.ledger import LedgerKind
 from edged.archive.reconcile import reconcile
 from edged.archive.schema import DOOMED, MISSING
 from edged.archive.volumes import open_volumes
+from edged.base.clock import DAY, SECOND
 from edged.retain.evidence import Evidence
 from edged.retain.sidecar import HELD, SIDECAR, restore_holds
+from tests.law_box import World
 from tests.retaining import house
 
 PAST_ITS_FLOOR_S = 40 * 86_400
@@ -78,3 +80,28 @@ async def test_i2_a_hold_s_file_goes_after_all_that_lies_beside_it(tmp_path: Pat
             assert await fresh.write(restore_holds, opened, built.clock.wall_us()) == 1
         finally:
             fresh.close()
+
+
+async def test_i1_a_clock_that_stood_still_while_the_index_was_lost_shortens_no_floor(tmp_path: Path) -> None:
+    """A month in the dark; then the box labels footage as if it had not been, until a time service answers."""
+    world = World(tmp_path)
+    async with world.box() as box:
+        await box.sweep()
+        await box.house.proofs.finish()
+    for file in (tmp_path / "state").glob("index.sqlite3*"):
+        file.unlink()
+    world.ntp = False
+    world.clock.reboot(34 * DAY / SECOND)
+    world.clock.step_wall(-34 * DAY / SECOND)
+    async with world.box() as box:
+        await box.house.catch_up()
+        world.clock.advance(600)
+        key = await box.record()
+        world.clock.advance(600)
+        world.ntp = True
+        world.clock.step_wall(34 * DAY / SECOND)
+        truly_ended_us = world.clock.wall_us() - 600 * SECOND
+        await box.sweep()
+        row = await box.row(key)
+        assert row is not None
+        assert row.keep_until_us >= truly_ended_us + 30 * DAY
