@@ -15,6 +15,9 @@ synced. Guards that were taken out, and what it said:
     ledger restored, then noted and told          "start without an index", "start with an old index": 6 cuts each,
                                                   retention does not wait for the volumes, LEDGER_RESTORED is not told
     late footage told, then no longer noted       "take in late footage": 3 cuts, it is told twice
+    a stop's, a finding's row and entry apart     "stop a camera on a full disk", "find a file sound again": 3 cuts
+                                                  each, one of the two alone
+    a wrong copy set aside, told without asking   "write an edited copy anew": 2 cuts, MIRROR_REPLACED twice
     a deletion marked without its entry           the index refuses: I3, no entry of the ledger announces it
 
     and with --power
@@ -23,4 +26,7 @@ synced. Guards that were taken out, and what it said:
     folder not synced after the unlinks           "sweep": deleted by the ledger, and there again
     recovery's copy not synced before its rename  "recover without the run counter": 1 cut, half of a segment is lost
                                                   (tests/powercut/test_recovery_cut.py, by more seeds)
+
+What it does not see: that `archive rebuild` moves the index's log before the index (the box stopped in order, so there
+is no log), and that placing a hold spares what is doomed in its own transaction (the next sweep would as well).
 """
