@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import contextlib
 import io
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from edged.app.run import only_instance
 from edged.archive.segments import SegmentKey
@@ -321,4 +323,50 @@ async def test_i1_i2_no_route_shortens_what_is_kept(world: World) -> None:
                     for body in bodies:
                         async with session.request(method, at, json=body) as answer:
                             assert answer.status < 500, (at, body, await answer.text())
+        await still_kept(box, hold, held, young)
+
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "ERASE")
+# In the place of an id: others' ids, several, none, ways out of the path, statements.
+TRICKS = (
+    *("cam-a", "cam-b", "cam-a,cam-b", "*", "%2A", "", "..", "%2e%2e", "..%2fcam-a", "cam-a%2f..%2fcam-b", "cam-a%00"),
+    *(
+        "cam-a/../cam-b",
+        "cam-a;x=1",
+        "cam-a%20OR%201=1",
+        "';DELETE%20FROM%20segment;--",
+        "%25",
+        "%F0%9F%8E%A5",
+        "a" * 4000,
+    ),
+)
+
+
+def filled(path: str, trick: str) -> str:
+    """A route's path with `trick` in the place of every id."""
+    return re.sub(r"{\w+}", trick, path.replace("{act}", "remove"))
+
+
+QUERY = "camera=cam-a&segment=..%2f&at=0&force=1&delete=1&by=ann&limit=-1"
+
+
+async def test_i1_i2_no_path_method_or_query_shortens_what_is_kept(world: World) -> None:
+    """Every route of the route table with every method and every trick in the place of its ids, on both listeners."""
+    async with world.box() as box:
+        hold, held, young = await young_and_held(box)
+        socket = aiohttp.UnixConnector(path=str(world.folder / "run" / "api.sock"))
+        port = int((world.folder / "run" / "metrics.port").read_text())
+        changed = {(method, path) for method, path in ROUTES if method == "POST"}
+        answered = set()
+        for connector, base in ((socket, "http://edged"), (aiohttp.TCPConnector(), f"http://127.0.0.1:{port}")):
+            async with aiohttp.ClientSession(connector=connector) as session:
+                for path in sorted({path for _, path in ROUTES}):
+                    for trick in TRICKS if "{" in path else ("",):
+                        at = URL(f"{base}{filled(path, trick)}?{QUERY}", encoded=True)
+                        for method in METHODS:
+                            async with session.request(method, at, json=FORCE) as answer:
+                                assert answer.status < 500, (method, at)
+                                if answer.status < 300 and method not in ("GET", "HEAD", "OPTIONS"):
+                                    answered.add((method, path))
+        assert answered <= changed, "no other method or route does anything"
         await still_kept(box, hold, held, young)
