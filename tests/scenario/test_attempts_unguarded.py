@@ -2,9 +2,27 @@
 
 SQLite lets whoever writes the file switch its triggers off (SQLITE_DBCONFIG_ENABLE_TRIGGER) or drop them and put them
 back. So what a deletion goes by has a witness besides: the ledger, of which signed heads are kept elsewhere.
+
+Guards that were taken out, one at a time, and what fails then:
+
+    retain/clock.py believed                      ..._set_ahead_is_not_believed
+    timekeeping.py: never less than none unproven ..._no_note_lets_the_clock_take_over_more_than_it_may
+    timekeeping.py _first_word                    ..._one_person_does_not_confirm_for_two
+    doom.py: a candidate as the ledger knows it   ..._a_date_that_was_lowered_is_put_back
+    doom.py: what no entry announces is spared    ..._what_was_doomed_without_an_entry_is_spared
+    sweep.py: put_back_holds before every pass    ..._a_hold_that_was_taken_away_is_in_force_again
+    evidence.py _believed_holds                   the same, at its first look at the links
+    evidence.py _announced                        ..._the_last_name_of_what_neither_index_nor_ledger_knows_stays
+    sweep.py: keep_guards before every pass       ..._guards_dropped_while_it_runs_are_put_back_before_the_next_pass
+    guards.py: all folders are compared again     the same, where the rows come back
+    house.py: index_passed_over                   ..._rows_that_were_deleted_come_back_from_the_journals
+    sweep.py: a foreign ledger                    test_every_file.py ..._a_second_edged_on_the_same_disk_...
+
+The triggers themselves are taken out one by one in tests/unit/test_archive_guards.py and test_archive_once.py.
 """
 
 import json
+import os
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -90,6 +108,19 @@ async def test_i1_i10_a_retention_clock_set_ahead_is_not_believed(
     assert (await built.one_pass()).erased == 0
     built.clock.advance(20 * 86_400)
     assert (await built.one_pass()).erased == 1, "the sweep works: nothing else kept the footage"
+
+
+async def test_i10_no_note_lets_the_clock_take_over_more_than_it_may(lagging: tuple[House, SegmentKey]) -> None:
+    built, key = lagging
+    before = await built.database.read(read_state)
+    assert before is not None
+    note = json.dumps({"doubt_from_us": 0, "unproven_us": -100 * DAY})
+    unguarded(built.path / "index.sqlite", f"UPDATE meta SET value = '{note}' WHERE key = 'retention_clock'")
+    built.clock.step_wall(50 * 86_400)
+    report = await built.one_pass()
+    assert report.time.retention_us <= before.retention_us + HOUR
+    assert report.erased == 0
+    assert built.file(key).exists()
 
 
 async def test_i10_that_it_was_set_ahead_is_told(
@@ -182,6 +213,8 @@ async def test_i2_a_hold_that_was_taken_away_is_in_force_again(
     before = await built.asked("holds", "list")
     unguarded(built.index, statement)
     await built.house.evidence.keep_step()
+    link = built.volume / "held" / hold / built.file(held).relative_to(built.volume)
+    assert link.exists(), "nothing is taken away before the ledger was asked"
     built.world.clock.advance(60 * 86_400)
     moved = statement.endswith("camera = 2")
     assert (await built.sweep()).erased == (0 if moved else 1), "the other camera's, past its floor, where not held too"
@@ -280,6 +313,10 @@ async def test_guards_dropped_while_it_runs_are_put_back_before_the_next_pass(
     box: tuple[Box, str, SegmentKey, SegmentKey],
 ) -> None:
     built, _, held, young = box
+    for folder in built.volume.glob("segments/*/*"):
+        os.utime(folder, (0, 0))  # long settled: remembered as equal, and not read again
+    await built.house.compare()
+    assert await built.sql("SELECT 1 FROM compared")
     connection = sqlite3.connect(built.index)
     wanted = set(connection.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'"))
     connection.execute("DROP TRIGGER segment_forget_guard")
