@@ -37,7 +37,8 @@ def record(url: str, path: Path, transport: str, **more: str) -> None:
         count, last = 0, dict.fromkeys(copies, -1)
         for packet in source.demux(*wanted):
             index = packet.stream.index
-            if packet.size == 0:
+            # On a busy machine FFmpeg has lost the first pictures by the time it has found out what they are.
+            if packet.size == 0 or (index == video and not count and not packet.is_keyframe):
                 continue
             # FFmpeg has no time for the first frames, and sets its times anew at a sender report: files want order.
             packet.dts = last[index] + 1 if packet.dts is None else max(packet.dts, last[index] + 1)
