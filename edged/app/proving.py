@@ -13,6 +13,7 @@ from edged.archive.database import Database
 from edged.archive.ledger import LedgerKind, append
 from edged.config import Config
 from edged.law.packs import shipped_packs
+from edged.outage.replay import RELIEVING, carry_out
 from edged.prove.changes import read_packs, record_changes
 from edged.prove.key import LedgerKey, open_key, origin_of
 from edged.prove.restore import contradictions, restore_ledger
@@ -50,7 +51,7 @@ async def begin_ledger(
     vouched = await database.read(signed_by, notes, earlier) if earlier else 0
     if vouched:
         await database.write(rebuilding.believe, vouched)
-    while await database.write(replay, ZoneInfo(config.site.timezone)):
+    while await database.write(replay, ZoneInfo(config.site.timezone), carry_out, RELIEVING):
         pass
     against = await contradictions(database, folders, recorder.id, [key.public, *earlier])
     await tell_keys(database, folders, recorder.id, key, now_us)

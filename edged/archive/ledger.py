@@ -50,6 +50,7 @@ class LedgerKind(StrEnum):
     OUTAGE_REPORTED = "outage_reported"
     OUTAGE_ATTENDED = "outage_attended"
     OUTAGE_RESTORED = "outage_restored"
+    OUTAGE_LOST_AGAIN = "outage_lost_again"
     OUTAGE_CLOSED = "outage_closed"
     LEDGER_RESTORED = "ledger_restored"
     ARCHIVE_REBUILT = "archive_rebuilt"

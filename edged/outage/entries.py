@@ -52,18 +52,58 @@ def open_outage(
     """Open an outage and return its id. `t0_us` is moved on where the index has footage after it (I5)."""
     recorded = book.recorded_until_us(connection, camera, now_us)
     t0_us = min(now_us, max(t0_us, t0_us if recorded is None else recorded))
-    outage = Outage(
-        id=book.new_id(now_us),
-        camera=camera,
-        stream=book.STREAM,
-        state=State.OUTAGE,
-        cause=cause,
+    outage = begun(
+        book.new_id(now_us),
+        camera,
+        cause,
         t0_us=t0_us,
         opened_us=now_us,
         report_due_us=t0_us + deadlines.report_within_us,
         report_basis=deadlines.report_basis,
         attend_within_us=deadlines.attend_within_us,
         attend_basis=deadlines.attend_basis,
+    )
+    book.insert(connection, outage)
+    book.note(connection, outage.id, now_us, "opened", detail=cause.value)
+    body = {
+        "outage": outage.id,
+        "camera": camera,
+        "cause": cause.value,
+        "t0_us": t0_us,
+        "report_due_us": outage.report_due_us,
+        "report_basis": outage.report_basis,
+        "attend_within_us": outage.attend_within_us,
+        "attend_basis": outage.attend_basis,
+    }
+    append(connection, now_us, LedgerKind.OUTAGE_OPENED, body)
+    return outage.id
+
+
+def begun(
+    outage_id: str,
+    camera: str,
+    cause: Cause,
+    *,
+    t0_us: int,
+    opened_us: int,
+    report_due_us: int,
+    report_basis: str,
+    attend_within_us: int,
+    attend_basis: str,
+) -> Outage:
+    """An outage as it stands when it is opened: nobody was told yet, nobody came."""
+    return Outage(
+        id=outage_id,
+        camera=camera,
+        stream=book.STREAM,
+        state=State.OUTAGE,
+        cause=cause,
+        t0_us=t0_us,
+        opened_us=opened_us,
+        report_due_us=report_due_us,
+        report_basis=report_basis,
+        attend_within_us=attend_within_us,
+        attend_basis=attend_basis,
         attend_due_us=None,
         attended_us=None,
         attended_by=None,
@@ -75,11 +115,6 @@ def open_outage(
         reports=(),
         missed=frozenset(),
     )
-    book.insert(connection, outage)
-    book.note(connection, outage.id, now_us, "opened", detail=cause.value)
-    body = {"outage": outage.id, "camera": camera, "cause": cause.value, "t0_us": t0_us}
-    append(connection, now_us, LedgerKind.OUTAGE_OPENED, {**body, "report_due_us": outage.report_due_us})
-    return outage.id
 
 
 def good(connection: sqlite3.Connection, outage: Outage, since_us: int, now_us: int) -> str:
@@ -94,6 +129,9 @@ def flapped(connection: sqlite3.Connection, outage: Outage, now_us: int) -> str:
     state = lost_again(outage.state, both_reported=outage.both_reported, attended=outage.attended_us is not None)
     book.update(connection, outage.id, state=state.value, flaps=outage.flaps + 1, good_since_us=None, restored_us=None)
     book.note(connection, outage.id, now_us, "lost_again")
+    if outage.state is State.RESTORED:  # what the ledger has on record as restored is not
+        body = {"outage": outage.id, "camera": outage.camera, "flaps": outage.flaps + 1}
+        append(connection, now_us, LedgerKind.OUTAGE_LOST_AGAIN, body)
     return "lost_again"
 
 
@@ -107,8 +145,7 @@ def close_sustained(connection: sqlite3.Connection, outage: Outage, restored_us:
     restored_us = max(restored_us, outage.t0_us)
     book.update(connection, outage.id, state=state.value, restored_us=restored_us, closed_us=now_us, good_since_us=None)
     book.note(connection, outage.id, now_us, "closed", detail="sustained")
-    body = {"outage": outage.id, "camera": outage.camera, "because": "sustained", "restored_us": restored_us}
-    append(connection, now_us, LedgerKind.OUTAGE_CLOSED, body)
+    _tell_closed(connection, outage, "sustained", restored_us, now_us)
     return "closed"
 
 
@@ -117,9 +154,15 @@ def withdraw(connection: sqlite3.Connection, outage: Outage, now_us: int) -> str
     state = move(outage.state, Event.WITHDRAWN)
     book.update(connection, outage.id, state=state.value, closed_us=now_us, good_since_us=None)
     book.note(connection, outage.id, now_us, "closed", detail="withdrawn")
-    body = {"outage": outage.id, "camera": outage.camera, "because": "withdrawn", "restored_us": outage.restored_us}
-    append(connection, now_us, LedgerKind.OUTAGE_CLOSED, body)
+    _tell_closed(connection, outage, "withdrawn", outage.restored_us, now_us)
     return "closed"
+
+
+def _tell_closed(
+    connection: sqlite3.Connection, outage: Outage, because: str, restored_us: int | None, now_us: int
+) -> None:
+    body = {"outage": outage.id, "camera": outage.camera, "because": because, "restored_us": restored_us}
+    append(connection, now_us, LedgerKind.OUTAGE_CLOSED, {**body, "flaps": outage.flaps})
 
 
 def miss(connection: sqlite3.Connection, outage: Outage, duty: Duty, now_us: int) -> str:

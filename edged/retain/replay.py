@@ -7,6 +7,7 @@ it. Segments and their deletions follow from the journals (archive/told.py).
 
 import logging
 import sqlite3
+from collections.abc import Callable, Collection
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -16,6 +17,7 @@ from edged.archive.layout import is_camera_id
 from edged.archive.ledger import Entry, LedgerKind, entries
 from edged.archive.roster import camera_no
 from edged.base.clock import DAY
+from edged.base.errors import Refused
 from edged.law.counting import keep_until_us
 from edged.model import Floor
 
@@ -36,10 +38,20 @@ _EXTEND_HOLD = (
 )
 
 
-def replay(connection: sqlite3.Connection, zone: ZoneInfo) -> bool:
+def nothing_else(connection: sqlite3.Connection, entry: Entry) -> None:
+    """Where nobody else has anything to carry out."""
+
+
+def replay(
+    connection: sqlite3.Connection,
+    zone: ZoneInfo,
+    others: Callable[[sqlite3.Connection, Entry], None] = nothing_else,
+    relieving: Collection[LedgerKind] = (),
+) -> bool:
     """Carry out the next AT_ONCE restored entries, within the caller's transaction; False where none is left.
 
-    `zone` is where civil days are counted.
+    `zone` is where civil days are counted. `others` is handed every entry in its turn; those of `relieving` kinds, like
+    those that keep less, only where a signed head covers them.
     """
     span = rebuilding.to_replay(connection)
     if span is None:
@@ -48,12 +60,13 @@ def replay(connection: sqlite3.Connection, zone: ZoneInfo) -> bool:
     ranges = rebuilding.restored_ranges(connection)
     up_to = min(last, first + AT_ONCE - 1)
     for entry in entries(connection, first - 1, up_to - first + 1):
-        if entry.kind in _LESS and not rebuilding.proven(ranges, entry.seq):
+        if (entry.kind in _LESS or entry.kind in relieving) and not rebuilding.proven(ranges, entry.seq):
             log.error("entry %d (%s) stands under no signed head: it is not carried out again", entry.seq, entry.kind)
             continue
         try:
             _carry_out(connection, entry, zone, proven=rebuilding.proven(ranges, entry.seq))
-        except (sqlite3.Error, KeyError, TypeError, ValueError) as error:
+            others(connection, entry)
+        except (sqlite3.Error, Refused, KeyError, TypeError, ValueError) as error:
             # A guard refused, or the line is none of ours: what it would have changed stays as it is.
             log.error("entry %d (%s) cannot be carried out again: %s", entry.seq, entry.kind, error)
     rebuilding.replayed(connection, up_to)

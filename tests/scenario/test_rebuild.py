@@ -141,6 +141,11 @@ def on_record(box: Box, fact: SegmentSealed) -> bool:
     return box.edged("ledger", "prove", "--segment", segment(fact), expect=(0, 3, 4)) is not None
 
 
+def register(box: Box) -> list[Any]:
+    """The outages with their deadlines, receipts and people."""
+    return list(box.edged("outages", "list", "--all", expect=(0, 1))["outages"])
+
+
 async def recorded(box: Box) -> Past:
     """A box that has read what was recorded, before anything is due to go; stopped."""
     config = box.config.read_text()
@@ -193,6 +198,11 @@ async def test_i1_i2_i3_a_rebuilt_index_gives_the_same_answers(tmp_path: Path, h
         assert [one["standing"] for one in before["explain"]] == ["deleted", "deleted", "kept"]
         assert before[f"day {OLD_DAYS}"]["verdict"] == "DELETED_AFTER_FLOOR"
         assert before["day 1"]["verdict"] == "COMPLETE"
+        (outage,) = await until(lambda: register(box), "a camera that never delivered is an outage")
+        for addressee, person in (("repair-unit", "engineer on duty"), ("superior-department", "officer on duty")):
+            box.edged("outages", "report", outage["id"], "--to", addressee, "--received-by", person)
+        box.edged("outages", "attended", outage["id"], "--by", "repair person")
+        outages = register(box)
         old_head = tmp_path / "head"
         old_head.write_text(box.edged("ledger", "head")["checkpoint"])
         assert rebuild(box, expect=4) == rebuild(box, expect=4)  # while the daemon runs, nothing is touched
@@ -211,6 +221,7 @@ async def test_i1_i2_i3_a_rebuilt_index_gives_the_same_answers(tmp_path: Path, h
         assert (sound["index"], sound["why"]) == ("readable", ""), "with its holds"
         await answering(box)
         assert box.edged("ledger", "consistency", str(old_head))["good"]
+        assert register(box) == outages, "I5: the register of outages is not lost with the state disk"
         assert answers(box, past, tmp_path / "after") == before
         assert box.end() == 0
 
