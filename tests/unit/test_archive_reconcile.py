@@ -130,6 +130,15 @@ async def test_i7_an_unsure_volume_marks_nothing_missing(house: House, fault: Ca
     assert await kinds(house) == []
 
 
+async def test_of_another_disk_no_file_is_called_a_stray_and_no_folder_equal(house: House) -> None:
+    """Where nothing is missing either: the identity is asked before anything is looked at."""
+    (house.volume.path / "VOLUME.json").write_text('{"v":1,"volume":"disk-a","uuid":"another"}')
+    (house.files[0].parent / "120000Z-7-7.mp4").write_bytes(b"of the other disk")
+    result = await walk(house)
+    assert list(result.skipped) == ["disk-a"]
+    assert (result.folders, result.unchanged, result.stray_count) == (0, 0, 0)
+
+
 async def test_a_fenced_volume_marks_nothing_missing(house: House) -> None:
     shutil.rmtree(house.volume.path / "segments")
     fenced = Volume("disk-a", house.volume.no, house.volume.uuid, house.volume.path, "wrong disk")
