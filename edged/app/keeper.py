@@ -25,6 +25,7 @@ from edged.model import CameraState, Situation
 from edged.record.assignment import BadAssignment, read_assignment, write_assignment
 from edged.record.process import assignment_path
 from edged.retain.pressure import Room
+from edged.retain.rows import held_at
 from edged.retain.stops import SpaceStop, settle, space_stops
 
 log = logging.getLogger(__name__)
@@ -113,6 +114,10 @@ class Keeper:
     def stopped_on(self, volume: str) -> int:
         """How many cameras are not recorded because `volume` is full."""
         return sum(self.stops[camera].volume == volume for camera in self._stopped())
+
+    async def held_now(self) -> frozenset[str]:
+        """The cameras of which an evidence hold covers what they record now."""
+        return await self._database.read(held_at, self._clock.wall_us())
 
     def known(self) -> Iterable[Known]:
         """The roster as discovery compares it."""

@@ -90,7 +90,7 @@ class Pressure:
         now = {camera for camera, stop in self._keeper.stops.items() if stop.volume == volume}
         if not room.low and not now:
             return
-        stop = to_stop(room, self._writers(volume, now))
+        stop = to_stop(room, await self._writers(volume, now))
         moves = shelter(stop, [Haven(volume=v, spare_bytes=spare[v], writers=len(self._on(v))) for v in spare])
         if moves:
             await self._keeper.move({camera: self._nos[haven] for camera, haven in moves.items()})
@@ -117,11 +117,13 @@ class Pressure:
             if camera.state is CameraState.ADOPTED and camera.volume == self._nos[volume]
         ]
 
-    def _writers(self, volume: str, stopped: Collection[str]) -> list[Writer]:
+    async def _writers(self, volume: str, stopped: Collection[str]) -> list[Writer]:
+        held = await self._keeper.held_now()
         return [
             Writer(
                 camera=camera,
                 priority=self._keeper.priority_of(camera),
+                held=camera in held,
                 bytes_per_s=self._rate(camera),
                 stopped=camera in stopped,
             )

@@ -1,10 +1,11 @@
 """Which cameras leave a volume that is full of footage that must be kept, or stop, and when they go on. Decides only.
 
 The last resort, after everything that may be deleted has been (LAW 3.5: past the ceiling, past the floor, oldest
-first; then stop new recording on the lowest-priority cameras; never footage below its floor). What runs out then is the
-reserve, and it is shared out: while more than half of it is left all cameras are recorded; between a half and an eighth
-as much of what they write as there is room left in between, the most important cameras first; below an eighth none,
-because journals, indexes and open files need a place to end.
+first; then stop new recording on the lowest-priority cameras; never footage below its floor). What runs out then is
+the reserve, and it is shared out: while more than half of it is left all cameras are recorded; between a half and an
+eighth as much of what they write as there is room left in between, the most important cameras first, and of those that
+are as important the ones that an evidence hold awaits footage of; below an eighth none, because journals, indexes and
+open files need a place to end.
 
 Nobody stops while another volume has its reserve whole: who would have to is recorded there from then on.
 
@@ -23,11 +24,12 @@ LARGEST_SHARE = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Writer:
-    """One adopted camera of the volume: its priority (higher is more important), what it writes while it is recorded,
-    and whether it is stopped at present."""
+    """One adopted camera of the volume: its priority (higher is more important), whether what it records now is
+    evidence under a hold, what it writes while it is recorded, and whether it is stopped at present."""
 
     camera: str
     priority: int
+    held: bool = False
     bytes_per_s: int
     stopped: bool
 
@@ -84,7 +86,7 @@ def to_stop(room: Room, writers: Sequence[Writer]) -> frozenset[str]:
     kept = min(kept, sum(rates[writer.camera] for writer in writers if not writer.stopped))
     stop = set()
     before = 0
-    for writer in sorted(writers, key=lambda w: (-w.priority, w.stopped, rates[w.camera], w.camera)):
+    for writer in sorted(writers, key=lambda w: (-w.priority, not w.held, w.stopped, rates[w.camera], w.camera)):
         if before >= kept:
             stop.add(writer.camera)
         before += rates[writer.camera]

@@ -75,6 +75,17 @@ def holds_in_force(connection: sqlite3.Connection) -> Held:
     return spans
 
 
+def held_at(connection: sqlite3.Connection, at_us: int) -> frozenset[str]:
+    """The ids of the cameras of which a hold in force covers the instant `at_us`."""
+    rows = connection.execute(
+        "SELECT DISTINCT camera.id FROM hold JOIN hold_camera ON hold_camera.hold = hold.no"
+        " JOIN camera ON camera.no = hold_camera.camera"
+        " WHERE hold.released_us IS NULL AND hold.start_us <= ?1 AND (hold.end_us IS NULL OR hold.end_us > ?1)",
+        (at_us,),
+    )
+    return frozenset(row["id"] for row in rows)
+
+
 def held_by(holds: Held, segment: StoredSegment) -> tuple[str, ...]:
     """The ids of the holds that cover `segment`."""
     return tuple(span.hold for span in holds.get(segment.camera_no, ()) if span.covers(segment))

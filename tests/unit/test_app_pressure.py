@@ -118,6 +118,40 @@ async def test_a_sweep_that_may_not_delete_frees_nothing_either(site: Site, why:
     assert set(site.keeper.stops) == {"roof"}
 
 
+async def test_a_camera_that_an_open_hold_awaits_footage_of_stops_after_the_others(site: Site) -> None:
+    now_us = site.box.clock.wall_us()
+    equals = [camera.model_copy(update={"priority": 5}) for camera in site.config.camera]
+    keeper = Keeper(
+        site.config.model_copy(update={"camera": equals}),
+        site.box.database,
+        site.box.clock,
+        [swept.volume for swept in site.box.volumes],
+        site.box.stamper.know,
+        lambda camera, offset: None,
+    )
+    await keeper.begin()
+    hold = await site.box.hold("roof", start_us=now_us - 60 * SECOND)
+    await site.box.hold("gate", start_us=now_us - 60 * SECOND, end_us=now_us)  # awaits nothing more
+    assert await keeper.held_now() == {"roof"}
+    site.free["disk-0"] = RESERVE // 4
+    pressure = Pressure(
+        site.box.clock,
+        site.config.volume,
+        {swept.volume.id: swept.volume.no for swept in site.box.volumes},
+        keeper,
+        spaces=site.spaces,
+        rates=lambda: {"gate": 100.0, "roof": 200.0},
+        hurry=site.hurry,
+    )
+    report = await site.box.one_pass()
+    report.exhausted.add("disk-0")
+    pressure.swept(report)
+    await pressure.look()
+    assert set(keeper.stops) == {"gate"}, "without the hold the camera that writes more would stop"
+    await site.box.release(hold.id)
+    assert await keeper.held_now() == set()
+
+
 async def test_a_volume_that_cannot_be_asked_stays_as_it_is(site: Site) -> None:
     await stop_roof(site)
     site.free["disk-0"] = None

@@ -69,6 +69,14 @@ def test_cameras_that_are_as_important_do_not_change_places_when_their_rates_dri
     assert to_stop(room(RESERVE * 3 // 10), now) == {"hall"}
 
 
+def test_of_cameras_that_are_as_important_the_one_that_a_hold_awaits_footage_of_stops_last() -> None:
+    held = Writer(camera="yard", priority=5, held=True, bytes_per_s=200, stopped=False)
+    others = writers(("gate", 9, 100), ("hall", 5, 100))
+    assert to_stop(room(RESERVE // 4), [*others, held]) == {"hall"}
+    # A hold does not make a camera more important than the site says it is.
+    assert to_stop(room(RESERVE // 7), [*others, held]) == {"hall", "yard"}
+
+
 def test_a_disk_smaller_than_the_reserve_is_recorded_to() -> None:
     assert to_stop(room(GIB // 2, size=GIB), writers(*FOUR)) == set()
     assert to_stop(room(GIB // 4 // 8, size=GIB), writers(*FOUR)) == {"gate", "hall", "yard", "roof"}
