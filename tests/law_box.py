@@ -80,8 +80,8 @@ class World:
         facts = {
             "id": "s",
             "jurisdiction": "jilin",
-            "repair_unit": "repair unit",
-            "superior_department": "superior department",
+            "repair_unit": "mending team",
+            "superior_department": "department above",
         } | site
         lines = [f'{key} = "{value}"' for key, value in facts.items()]
         path = self.folder / "edged.toml"

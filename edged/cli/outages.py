@@ -98,7 +98,7 @@ def _show(arguments: argparse.Namespace) -> int:
     if outage["restored"] is not None:
         by = f" by {outage['restored_by']}" if outage["restored_by"] else ""
         print(f"  restored {time_for_people(outage['restored'])}{by}, closed {time_for_people(outage['closed'])}")
-    duties = [(f"report to the {to.replace('_', ' ')}", duty) for to, duty in outage["report"]["to"].items()]
+    duties = [(f"report to {_addressee(to, duty)}", duty) for to, duty in outage["report"]["to"].items()]
     print_table(
         ("DUTY", "DUE", "STANDS", "DONE", "BY", "BECAUSE OF"),
         [
@@ -119,14 +119,18 @@ def _owed(outage: dict[str, Any]) -> str:
     """What people have to do next about an open outage, until when, and by which article."""
     if outage["state"] == "restored":
         return "the feed is back; it is closed once that has been good for a while"
-    late = [to.replace("_", " ") for to, duty in outage["report"]["to"].items() if duty["met"] is None]
+    late = [_addressee(to, duty) for to, duty in outage["report"]["to"].items() if duty["met"] is None]
     if late:
         due = f"{time_for_people(outage['report']['due'])} ({outage['report']['basis']})"
-        return f"to be reported to the {' and the '.join(late)} by {due}"
+        return f"to be reported to {' and '.join(late)} by {due}"
     attendance = outage["attendance"]
     if attendance["met"] is None and attendance["due"] is not None:
         return f"the repair unit is to be on site by {time_for_people(attendance['due'])} ({attendance['basis']})"
     return "reported and attended; it ends once the feed is good again"
+
+
+def _addressee(to: str, duty: dict[str, Any]) -> str:
+    return f"the {to.replace('_', ' ')} ({duty['name']})"
 
 
 def _report(arguments: argparse.Namespace) -> int:

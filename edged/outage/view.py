@@ -6,6 +6,7 @@ may name a city (I9). The document is for people on the box: ISO 8601 in civil t
 the offset, durations in seconds, names and bases included.
 """
 
+from collections.abc import Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -53,10 +54,13 @@ def message(incident: Incident, event: str, at_us: int) -> dict[str, Any]:
     }
 
 
-def document(incident: Incident, tz: ZoneInfo, history: list[Step] | None = None) -> dict[str, Any]:
+def document(
+    incident: Incident, tz: ZoneInfo, addressees: Mapping[str, str], history: list[Step] | None = None
+) -> dict[str, Any]:
     """The outage as the API and the CLI show it, with its history where given.
 
-    ``report`` is met when both addressees have acknowledged; each stands under ``to``. ``standing`` says how a duty
+    ``report`` is met when both addressees have acknowledged; each stands under ``to``, with the name that the site has
+    for it in `addressees` (``repair_unit``, ``superior_department``). ``standing`` says how a duty
     stands (see `duties.Standing`); ``overdue`` also stays true for what was done late or never; ``seconds_left`` of
     what was never done is what was left when the feed came back.
     """
@@ -74,7 +78,7 @@ def document(incident: Incident, tz: ZoneInfo, history: list[Step] | None = None
         "report": {
             **_duty(_last(incident.reports), ended_us, tz),
             "met": _civil_or_none(_both_done_us(incident), tz),
-            "to": {duty.name.value.removeprefix("report_"): _duty(duty, ended_us, tz) for duty in incident.reports},
+            "to": {to: {"name": addressees[to], **_duty(duty, ended_us, tz)} for to, duty in _by_addressee(incident)},
         },
         "attendance": _duty(incident.attendance, ended_us, tz),
         "overdue": overdue_words(incident),
@@ -89,6 +93,10 @@ def document(incident: Incident, tz: ZoneInfo, history: list[Step] | None = None
             {"at": civil(step.at_us, tz), "event": step.event, "by": step.by, "detail": step.detail} for step in history
         ]
     return told
+
+
+def _by_addressee(incident: Incident) -> list[tuple[str, Duty]]:
+    return [(duty.name.value.removeprefix("report_"), duty) for duty in incident.reports]
 
 
 def _duty(duty: Duty, ended_us: int | None, tz: ZoneInfo) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from typing import Any
 
 from aiohttp import web
 
-from edged.outage.duties import Incident
+from edged.outage.duties import Incident, Step
 from edged.outage.view import document
 from edged.report.requests import parse_time, read_body
 from edged.report.rooms import Rooms
@@ -23,14 +23,16 @@ def add_routes(app: web.Application, rooms: Rooms) -> None:
 class _Outages:
     def __init__(self, rooms: Rooms) -> None:
         self._desk, self._tz = rooms.desk, rooms.law.tz
+        site = rooms.config.site
+        self._addressees = {"repair_unit": site.repair_unit, "superior_department": site.superior_department}
 
     async def listing(self, request: web.Request) -> web.Response:
         incidents = await self._desk.incidents(open_only="all" not in request.query)
-        return web.json_response({"outages": [document(incident, self._tz) for incident in incidents]})
+        return web.json_response({"outages": [self._document(incident) for incident in incidents]})
 
     async def show(self, request: web.Request) -> web.Response:
         incident, history = await self._desk.show(request.match_info["outage"])
-        return web.json_response(document(incident, self._tz, history))
+        return web.json_response(self._document(incident, history))
 
     async def report(self, request: web.Request) -> web.Response:
         body = await read_body(request, texts=("to", "received_by"), optional=("at",))
@@ -47,7 +49,10 @@ class _Outages:
         return self._told(await self._desk.restored(request.match_info["outage"], body["by"]))
 
     def _told(self, incident: Incident) -> web.Response:
-        return web.json_response(document(incident, self._tz))
+        return web.json_response(self._document(incident))
+
+    def _document(self, incident: Incident, history: list[Step] | None = None) -> dict[str, Any]:
+        return document(incident, self._tz, self._addressees, history)
 
 
 def _at(body: dict[str, Any]) -> int | None:

@@ -197,12 +197,13 @@ async def test_an_outage_tells_what_is_owed_to_whom_by_which_article(world: Worl
         outage = (await site.lose_one()).outage.id
         table = await said(box, "outages", code=1)
         assert table[1].startswith(f"{outage} cam-a outage unreachable 2026-11-01T08:00:04+08:00 in ")
-        owed = "to be reported to the repair unit and the superior department by 2026-11-01T09:00:04+08:00 ("
-        assert table[2].startswith(f"{outage}: {owed}")
+        unit, department = "the repair unit (mending team)", "the superior department (department above)"
+        due = "2026-11-01T09:00:04+08:00 ("
+        assert table[2].startswith(f"{outage}: to be reported to {unit} and {department} by {due}")
         by = ("--received-by", "duty engineer")
         await said(box, "outages", "report", outage, "--to", "repair-unit", *by)
         (line,) = [line for line in await said(box, "outages", code=1) if line.startswith(f"{outage}: ")]
-        assert line.startswith(f"{outage}: to be reported to the superior department by 2026-11-01T09:00:04+08:00 (")
+        assert line.startswith(f"{outage}: to be reported to {department} by {due}")
         await said(box, "outages", "report", outage, "--to", "superior-department", *by)
         (line,) = [line for line in await said(box, "outages", code=1) if line.startswith(f"{outage}: ")]
         assert line.startswith(f"{outage}: the repair unit is to be on site by 2026-11-01T10:00:")
@@ -211,8 +212,8 @@ async def test_an_outage_tells_what_is_owed_to_whom_by_which_article(world: Worl
         assert shown[0] == f"{outage}: camera cam-a, attended, cause unreachable"
         assert shown[1].startswith("last good frame 2026-11-01T08:00:04+08:00, opened 2026-11-01T08:00:1")
         assert [line.split(" 2026")[0] for line in shown[3:6]] == [
-            "report to the repair unit",
-            "report to the superior department",
+            f"report to {unit}",
+            f"report to {department}",
             "attendance",
         ]
         assert all(" met 2026-11-01T08:00:" in line and " duty engineer " in line for line in shown[3:6])

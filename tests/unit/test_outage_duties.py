@@ -12,6 +12,7 @@ from edged.outage.duties import Addressee, Countdown, DutyName, Outage, Receipt,
 from edged.outage.lifecycle import State
 
 SITE = ZoneInfo("Asia/Shanghai")
+NAMES = {"repair_unit": "mending team", "superior_department": "department above"}
 T0 = 1_800_000_000 * SECOND
 DUE = T0 + HOUR
 OUTAGE = Outage(
@@ -89,15 +90,15 @@ def test_a_countdown_follows_the_monotonic_clock_alone() -> None:
 
 def test_reporting_as_a_whole_stands_as_the_worse_of_the_two() -> None:
     one = dataclasses.replace(OUTAGE, reports=receipt(T0 + MINUTE))
-    assert view.document(incident(one, Countdown(), DUE, 0), SITE)["report"]["standing"] == "overdue"
+    assert view.document(incident(one, Countdown(), DUE, 0), SITE, NAMES)["report"]["standing"] == "overdue"
     late = dataclasses.replace(OUTAGE, reports=receipt(T0) + receipt(DUE + 1, Addressee.SUPERIOR_DEPARTMENT))
-    told = view.document(incident(late, Countdown(), DUE + 1, 0), SITE)["report"]
+    told = view.document(incident(late, Countdown(), DUE + 1, 0), SITE, NAMES)["report"]
     assert (told["standing"], told["overdue"], told["met"]) == ("late", True, view.civil(DUE + 1, SITE))
 
 
 def test_what_was_never_done_tells_how_late_the_feed_came_back() -> None:
     missed = dataclasses.replace(OUTAGE, restored_us=DUE + 90 * SECOND, closed_us=DUE + 100 * SECOND)
-    told = view.document(incident(missed, Countdown(), DUE + 9 * HOUR, 0), SITE)
+    told = view.document(incident(missed, Countdown(), DUE + 9 * HOUR, 0), SITE, NAMES)
     report, attendance = told["report"], told["attendance"]
     assert (report["standing"], report["overdue"], report["seconds_left"], report["met"]) == ("missed", True, -90, None)
     assert (attendance["standing"], attendance["due"], attendance["seconds_left"]) == ("lapsed", None, None)

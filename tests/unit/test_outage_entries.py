@@ -15,6 +15,7 @@ from edged.report.messages import clean, topic_allowed
 from tests.outage_site import Site
 
 SITE = ZoneInfo("Asia/Shanghai")
+NAMES = {"repair_unit": "mending team", "superior_department": "department above"}
 
 
 @pytest.fixture
@@ -105,12 +106,13 @@ async def test_the_document_is_json_and_tells_everything(site: Site) -> None:
     outage = (await site.lose_one()).outage
     await site.desk.report(outage.id, "repair_unit", "person one")
     incident, history = await site.desk.show(outage.id)
-    told = view.document(incident, SITE, history)
+    told = view.document(incident, SITE, NAMES, history)
     assert json.loads(json.dumps(told)) == told
     assert told["report"]["due"] == view.civil(outage.report_due_us, SITE)
     assert told["report"]["met"] is None
     assert (told["report"]["basis"], told["attendance"]["basis"]) == ("article of a test", "contract of a test")
     assert told["report"]["to"]["repair_unit"]["by"] == "person one"
+    assert {to: duty["name"] for to, duty in told["report"]["to"].items()} == NAMES
     assert told["report"]["standing"] == "pending"
     assert told["attendance"]["seconds_left"] == 7200
     assert told["detected_after_s"] == pytest.approx(8.5, abs=0.6)
