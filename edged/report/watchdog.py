@@ -48,7 +48,6 @@ class Watchdog:
         self._said = ""
         self._withheld = ""
         self.lag_us = 0  # how late the loop woke this task at the last tick
-        self.last_ok_us: int | None = None  # wall clock of the last tick at which all was well
 
     async def run(self) -> None:
         """Tick until cancelled: twice or more within systemd's interval, at least once a second."""
@@ -68,10 +67,8 @@ class Watchdog:
                 log.error("not feeding the watchdog: %s", reason)
             else:
                 log.info("feeding the watchdog again")
-        if not reason:
-            self.last_ok_us = self._clock.wall_us()
-            if interval_us is not None:
-                self._notify("WATCHDOG=1")
+        if not reason and interval_us is not None:
+            self._notify("WATCHDOG=1")
         line = self._status()
         if line != self._said:
             self._said = line
