@@ -83,7 +83,8 @@ class Told:
             if "days" in one.body:
                 wanted.append(Floor(days=one.body["days"], rules=tuple(one.body["rules"])))
             elif one.body["labels_from_us"] < end_us <= one.body["labels_to_us"]:
-                keep_until = max(keep_until, keep_until_us(end_us + one.body["shift_us"], floor.days, zone))
+                recorded = min(end_us + one.body["shift_us"], one.at_us)
+                keep_until = max(keep_until, keep_until_us(recorded, floor.days, zone))
         for other in wanted:
             if floor.days < other.days <= _MOST_DAYS:
                 later = keep_until + (other.days - floor.days) * DAY

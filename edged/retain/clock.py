@@ -30,6 +30,8 @@ NOTABLE_US = MINUTE
 MARK_US = HOUR
 # By how much the clock may be ahead of what the ledger knows: what it takes over, in all, in steps not worth an entry.
 UNTOLD_US = UNPROVEN_US + NOTABLE_US
+# Settings of the wall clock that are told apart; of more than these the oldest are taken together.
+MOST_DOUBTS = 32
 A_TIME_SERVICE = "a time service disciplines"
 
 
@@ -42,15 +44,24 @@ class Reading:
     boot_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Labels that one setting of the wall clock wrote and nobody has vouched for, as far as ticks saw; and by how much
+    the wall clock was set forward since, which is how much younger their footage is than they say beside it."""
+
+    labels: Span
+    slow_us: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetentionState:
     """What is remembered between ticks. `unproven_us` is how much was taken over since the last corroboration,
-    `doubt_from_us` the earliest label written since then."""
+    `doubts` the labels written since then, the oldest first, and never empty."""
 
     retention_us: int
     reading: Reading
     unproven_us: int
-    doubt_from_us: int
+    doubts: tuple[Doubt, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +88,7 @@ class Advance:
     state: RetentionState
     time: RetentionTime
     event: str | None
-    correction: Correction | None
+    corrections: tuple[Correction, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,11 +112,12 @@ def believed(state: RetentionState, told: Told | None, now: Reading) -> Retentio
     not_yet = at.boot_id == now.boot_id and at.mono_us > now.mono_us
     if seen and not not_yet and state.retention_us - told.retention_us <= ran + UNTOLD_US:
         return state
+    oldest, slow_us = state.doubts[0].labels, state.doubts[0].slow_us
     return RetentionState(
         retention_us=min(state.retention_us, told.retention_us),
         reading=told.reading,
         unproven_us=UNPROVEN_US,
-        doubt_from_us=min(state.doubt_from_us, told.reading.wall_us),
+        doubts=(Doubt(Span(min(oldest.start_us, told.reading.wall_us), oldest.end_us), slow_us), *state.doubts[1:]),
     )
 
 
@@ -128,10 +140,11 @@ def begin(now: Reading, *, ntp: bool, reached_us: int | None) -> Advance:
     doubt_from = now.wall_us if dated else 0
     if not ntp and reached_us is not None:
         doubt_from = max(0, min(doubt_from, reached_us, now.wall_us - now.mono_us))
-    state = RetentionState(retention_us=start, reading=now, unproven_us=0, doubt_from_us=doubt_from)
+    doubt = Doubt(Span(doubt_from, max(doubt_from, now.wall_us)), 0)
+    state = RetentionState(retention_us=start, reading=now, unproven_us=0, doubts=(doubt,))
     time = RetentionTime(retention_us=start, trusted=True, why=why)
-    correction = Correction(Span(0, EARLIEST_US), now.wall_us) if dated else None
-    return Advance(state=state, time=time, event=why, correction=correction)
+    corrections = (Correction(Span(0, EARLIEST_US), now.wall_us),) if dated else ()
+    return Advance(state=state, time=time, event=why, corrections=corrections)
 
 
 def advance(state: RetentionState, now: Reading, *, ntp: bool, voucher: str = A_TIME_SERVICE) -> Advance:
@@ -153,29 +166,56 @@ def advance(state: RetentionState, now: Reading, *, ntp: bool, voucher: str = A_
     retention = max(state.retention_us, min(target, now.wall_us))
     trusted = _trusted(retention, now.wall_us)
     jumped = retention - state.retention_us - proven
-    doubt_from = state.doubt_from_us
-    correction = None
+    doubts = _doubts(state.doubts, last, now, proven, same_boot=same_boot)
+    corrections: tuple[Correction, ...] = ()
     if trusted and max(unseen, jumped) >= NOTABLE_US and (ntp or not _trusted(state.retention_us, last.wall_us)):
-        # Between the last tick and this one the wrong clock ran on for as long as passed at most; but after a boot that
-        # nobody watched it may have begun anywhere.
-        until = last.wall_us + proven
-        correction = Correction(
-            Span(doubt_from, (until if same_boot else max(until, now.wall_us)) + 1), max(unseen, jumped)
+        older = doubts if abs(unseen) < NOTABLE_US else doubts[:-1]  # the newest are of the clock that is right
+        corrections = tuple(
+            Correction(Span(doubt.labels.start_us, doubt.labels.end_us + 1), max(doubt.slow_us, jumped))
+            for doubt in older
+            if max(doubt.slow_us, jumped) >= NOTABLE_US
         )
-    if not trusted:
-        doubt_from = min(doubt_from, now.wall_us - proven)
-    elif ntp:
-        doubt_from = now.wall_us
+    if trusted and ntp:
+        doubts = (Doubt(Span(now.wall_us, now.wall_us), 0),)
     return Advance(
-        state=RetentionState(retention_us=retention, reading=now, unproven_us=unproven, doubt_from_us=doubt_from),
+        state=RetentionState(
+            retention_us=retention,
+            reading=now,
+            unproven_us=unproven,
+            doubts=doubts,
+        ),
         time=RetentionTime(
             retention_us=retention,
             trusted=trusted,
             why=_standing(now.wall_us - retention, trusted=trusted, voucher=voucher if ntp else ""),
         ),
         event=_event(unseen, jumped, same_boot=same_boot),
-        correction=correction,
+        corrections=corrections,
     )
+
+
+def _doubts(
+    doubts: tuple[Doubt, ...], last: Reading, now: Reading, proven: int, *, same_boot: bool
+) -> tuple[Doubt, ...]:
+    """What nobody has vouched for since, with what was labelled between the two readings."""
+    *older, newest = doubts
+    unseen = now.wall_us - last.wall_us - proven
+    # The wall clock ran on for as long as passed at most; but after a boot that nobody watched it may have stood
+    # anywhere.
+    ran_to = last.wall_us + proven if same_boot else max(last.wall_us + proven, now.wall_us)
+    labels = Span(newest.labels.start_us, max(newest.labels.end_us, ran_to))
+    older = [Doubt(doubt.labels, doubt.slow_us + unseen) for doubt in older]
+    since = now.wall_us - proven
+    if abs(unseen) < NOTABLE_US:  # slewed at most
+        labels = Span(min(labels.start_us, since), max(labels.end_us, now.wall_us))
+        kept = [*older, Doubt(labels, max(0, newest.slow_us + unseen))]
+    else:
+        kept = [*older, Doubt(labels, newest.slow_us + unseen), Doubt(Span(since, now.wall_us), 0)]
+    if len(kept) > MOST_DOUBTS:
+        one, other, *kept = kept
+        hull = Span(min(one.labels.start_us, other.labels.start_us), max(one.labels.end_us, other.labels.end_us))
+        kept = [Doubt(hull, max(one.slow_us, other.slow_us)), *kept]
+    return tuple(kept)
 
 
 def _trusted(retention_us: int, wall_us: int) -> bool:

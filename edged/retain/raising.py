@@ -139,7 +139,8 @@ def _count_page_anew(
     def keep(row: sqlite3.Row) -> int:
         days, kept, dates = row["days"], row["keep_until_us"], [0]
         if labels.start_us < row["end_us"] <= labels.end_us:  # what ended as doubt began is not in doubt
-            dates.append(law.keep_until(row["end_us"] + correction.shift_us, days))
+            # Nothing was recorded later than today.
+            dates.append(law.keep_until(min(row["end_us"] + correction.shift_us, at_us), days))
         if lagged and kept - days * DAY >= labels.start_us and kept > law.keep_until(row["end_us"], days):
             # Counted from later than its label, by a clock that lagged as much; not from later than today.
             dates.append(min(kept + correction.shift_us, law.keep_until(at_us, days)))

@@ -18,6 +18,7 @@ from edged.retain.clock import (
     MARK_US,
     Advance,
     Correction,
+    Doubt,
     Reading,
     RetentionState,
     RetentionTime,
@@ -107,12 +108,14 @@ def read_state(connection: sqlite3.Connection) -> RetentionState | None:
     row = connection.execute("SELECT * FROM retention_clock").fetchone()
     if row is None:
         return None
-    rest = meta.read_json(connection, _STATE) or {"unproven_us": 0, "doubt_from_us": row["wall_us"]}
-    rest["unproven_us"] = max(0, rest["unproven_us"])  # less than none would let it take over more than it may
+    rest = {"unproven_us": 0, "doubts": [[row["wall_us"], row["wall_us"], 0]]} | (
+        meta.read_json(connection, _STATE) or {}
+    )
     return RetentionState(
         retention_us=row["retention_us"],
         reading=Reading(wall_us=row["wall_us"], mono_us=row["mono_us"], boot_id=row["boot_id"]),
-        **rest,
+        unproven_us=max(0, rest["unproven_us"]),  # less than none would let it take over more than it may
+        doubts=tuple(Doubt(Span(from_us, until_us), slow_us) for from_us, until_us, slow_us in rest["doubts"]),
     )
 
 
@@ -223,10 +226,8 @@ def _store(connection: sqlite3.Connection, step: Advance) -> None:
             " VALUES (1, :retention_us, :mono_us, :boot_id, :wall_us)",
             values,
         )
-    meta.write_json(
-        connection, _STATE, {"unproven_us": step.state.unproven_us, "doubt_from_us": step.state.doubt_from_us}
-    )
-    if step.correction is not None:
-        meta.write_json(
-            connection, _CORRECTIONS, [*_waiting(connection), [*step.correction.labels, step.correction.shift_us]]
-        )
+    doubts = [[*doubt.labels, doubt.slow_us] for doubt in step.state.doubts]
+    meta.write_json(connection, _STATE, {"unproven_us": step.state.unproven_us, "doubts": doubts})
+    if step.corrections:
+        pending = [[*correction.labels, correction.shift_us] for correction in step.corrections]
+        meta.write_json(connection, _CORRECTIONS, [*_waiting(connection), *pending])

@@ -84,7 +84,7 @@ AHEAD = f"retention_us = retention_us + {100 * DAY}"
         f"UPDATE retention_clock SET {AHEAD}, mono_us = mono_us + {100 * DAY}",
         f"UPDATE retention_clock SET {AHEAD}, boot_id = 'another'",
         f"UPDATE retention_clock SET wall_us = wall_us - {100 * DAY}",
-        f"UPDATE meta SET value = '{{\"doubt_from_us\":0,\"unproven_us\":-{100 * DAY}}}' WHERE key = 'retention_clock'",
+        f"UPDATE meta SET value = '{{\"unproven_us\":-{100 * DAY}}}' WHERE key = 'retention_clock'",
         "DELETE FROM retention_clock",
     ],
 )
@@ -114,7 +114,7 @@ async def test_i10_no_note_lets_the_clock_take_over_more_than_it_may(lagging: tu
     built, key = lagging
     before = await built.database.read(read_state)
     assert before is not None
-    note = json.dumps({"doubt_from_us": 0, "unproven_us": -100 * DAY})
+    note = json.dumps({"unproven_us": -100 * DAY})
     unguarded(built.path / "index.sqlite", f"UPDATE meta SET value = '{note}' WHERE key = 'retention_clock'")
     built.clock.step_wall(50 * 86_400)
     report = await built.one_pass()

@@ -13,6 +13,7 @@ from hypothesis import currently_in_test_context, event
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from edged.base.clock import MINUTE
 from tests.state.controller import Controller, PowerCut, Steps, WatchedOs, index_of, until_cut
 from tests.state.laws import LAWS
 from tests.state.oracle import Known, Oracle
@@ -63,6 +64,7 @@ class Life(RuleBasedStateMachine):
             made = self.world.record(camera)
             assert made is not None
             self.world.journal(made)
+        self.world.pass_time(MINUTE)  # a segment is in its journal a little after it ended
         self.run(self.up.intake.catch_up())
         self.oracle.indexed(set())
         self.oracle.pass_begins()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from edged.base.clock import DAY, HOUR
+from edged.base.clock import DAY, HOUR, SECOND
 from tests.deep import DEEP, examples
 from tests.state.happenings import IN_2036
 from tests.state.life import REACHED
@@ -98,6 +98,26 @@ def test_every_thing_the_machine_speaks_of_really_happens() -> None:
         "wall clock jumped",
         "wall clock reset",
     }
+
+
+def test_i1_a_battery_that_dies_twice_shortens_no_floor() -> None:
+    """What the first 1970 labelled is later than all that the second one did, and no less in doubt."""
+    box = Box()
+    box.begin()
+    try:
+        box.crash()
+        box.wall_clock_is_reset(200 * SECOND)
+        box.restart(None)
+        box.ordinary_days(2, 12 * DAY)
+        box.crash()
+        box.wall_clock_is_reset(200 * SECOND)
+        box.restart(None)
+        box.ordinary_days(1, DAY)
+        box.all_is_well_and_space_is_short(0)
+        box.nothing_is_broken()
+    finally:
+        box.teardown()
+    assert any(footage.gone == "edged" for footage in box.world.footage), "what may go has gone"
 
 
 def test_i1_a_clock_that_stood_still_after_the_index_was_lost_shortens_no_floor() -> None:

@@ -112,12 +112,17 @@ class World:
         self.true_us += us
 
     def set_wall(self, at_us: int) -> None:
-        """Somebody, or a dead battery, sets the wall clock: the kernel no longer calls it synchronised."""
+        """Somebody, or a dead battery, sets the wall clock: the kernel no longer calls it synchronised.
+
+        No footage ends at the very instant: whether that was before or after, its label would not tell.
+        """
+        self.pass_time(SECOND)
         before = self.error_us
         self.clock.step_wall((at_us - self.clock.wall_us()) / SECOND)
         self._erred(self.error_us - before)
         self.ntp = False
         self.run += 1
+        self.pass_time(SECOND)
 
     def synchronise(self) -> None:
         """A time service sets the wall clock right and vouches for it from now on."""
@@ -140,6 +145,7 @@ class World:
         self._erred(self.error_us - before)
         self.ntp = False
         self.run += 1
+        self.pass_time(SECOND)
 
     def passed(self, *, trusted: bool) -> None:
         """A pass has moved the retention clock."""

@@ -16,7 +16,17 @@ from edged.archive.ledger import LedgerKind, entries
 from edged.base.clock import DAY, HOUR, MINUTE, SECOND, ManualClock
 from edged.base.spans import Span
 from edged.law.counting import EARLIEST_US
-from edged.retain.clock import BEHIND_US, UNPROVEN_US, Correction, Reading, RetentionState, advance, begin
+from edged.retain.clock import (
+    BEHIND_US,
+    MOST_DOUBTS,
+    UNPROVEN_US,
+    Correction,
+    Doubt,
+    Reading,
+    RetentionState,
+    advance,
+    begin,
+)
 from edged.retain.ntp import kernel_ntp_synchronised
 from edged.retain.timekeeping import correction_done, pending_corrections, read_state, tick
 from tests.deep import DEEP, examples
@@ -26,7 +36,7 @@ START = RetentionState(
     retention_us=WALL,
     reading=Reading(wall_us=WALL, mono_us=1000 * SECOND, boot_id="b1"),
     unproven_us=0,
-    doubt_from_us=WALL,
+    doubts=(Doubt(Span(WALL, WALL), 0),),
 )
 
 
@@ -103,9 +113,42 @@ def test_i10_many_small_unproven_steps_never_add_up_to_more_than_an_hour() -> No
 
 def test_labels_written_while_the_clock_was_behind_are_counted_anew_once_it_is_right() -> None:
     back = advance(START, later(MINUTE, step_us=-3 * DAY), ntp=False)
-    assert back.correction is None
+    assert back.corrections == ()
     righted = advance(back.state, later(HOUR), ntp=False)
-    assert righted.correction == Correction(Span(WALL - 3 * DAY, WALL - 3 * DAY + HOUR + 1), 3 * DAY)
+    wrong = Span(WALL - 3 * DAY, WALL - 3 * DAY + HOUR + 1)
+    assert righted.corrections == (Correction(wrong, 3 * DAY),), "and not what was labelled before it was wrong"
+
+
+def test_i1_what_a_wrong_clock_labelled_before_it_was_set_to_another_wrong_time_is_counted_anew_too() -> None:
+    """A dead battery twice: for 24 days the box says it is 1970, is reset to 1970 and runs for one more."""
+    state = advance(START, Reading(wall_us=200 * SECOND, mono_us=1000 * SECOND, boot_id="b1"), ntp=False).state
+    for days, wall in ((12, 12 * DAY), (24, 24 * DAY), (24, 0), (25, DAY)):
+        ran = Reading(wall_us=200 * SECOND + wall, mono_us=1000 * SECOND + days * DAY, boot_id="b1")
+        state = advance(state, ran, ntp=False).state
+    righted = advance(state, later(25 * DAY), ntp=True)
+    first, second = (
+        next(each for each in reversed(righted.corrections) if each.labels.start_us <= label <= each.labels.end_us)
+        for label in (200 * SECOND + 12 * DAY, 200 * SECOND + DAY)
+    )
+    assert first.labels.end_us >= 200 * SECOND + 24 * DAY
+    assert first.shift_us == WALL - 200 * SECOND
+    assert second.shift_us == WALL + 24 * DAY - 200 * SECOND
+    assert righted.state.doubts == (Doubt(Span(WALL + 25 * DAY, WALL + 25 * DAY), 0),)
+
+
+def test_i1_a_clock_that_is_set_forward_step_by_step_leaves_each_label_as_late_as_all_steps_together() -> None:
+    state, wall = START, WALL - 40 * DAY
+    for step in range(MOST_DOUBTS + 8):
+        now = Reading(wall_us=wall, mono_us=1000 * SECOND + step * HOUR, boot_id="b1")
+        state = advance(state, now, ntp=False).state
+        wall += HOUR + DAY
+    ran = (MOST_DOUBTS + 8) * HOUR
+    righted = advance(state, later(ran), ntp=True)
+    assert len(state.doubts) == MOST_DOUBTS
+    for step in range(MOST_DOUBTS + 8):
+        label, true = WALL - 40 * DAY + step * (HOUR + DAY), WALL + step * HOUR
+        shifts = [each.shift_us for each in righted.corrections if each.labels.start_us <= label <= each.labels.end_us]
+        assert label + max(shifts, default=0) >= true
 
 
 def test_labels_of_a_box_without_a_clock_are_counted_anew_when_the_time_service_comes() -> None:
@@ -113,22 +156,21 @@ def test_labels_of_a_box_without_a_clock_are_counted_anew_when_the_time_service_
     booted = advance(START, later(MINUTE, boot="b2", mono_us=MINUTE), ntp=False)
     assert booted.time.trusted
     righted = advance(booted.state, later(HOUR, step_us=10 * DAY, boot="b2", mono_us=HOUR), ntp=True)
-    assert righted.correction == Correction(Span(WALL, WALL + HOUR + 1), 10 * DAY)
+    assert righted.corrections == (Correction(Span(WALL, WALL + HOUR + 1), 10 * DAY),)
 
 
 def test_over_a_boot_that_nobody_watched_every_label_up_to_now_is_doubtful() -> None:
     """Off for ten days, on again eight hours behind; a minute is recorded before edged and the time service begin."""
     began = later(10 * DAY, boot="b2", mono_us=10 * MINUTE)
     righted = advance(START, began, ntp=True)
-    assert righted.correction is not None
-    labels = righted.correction.labels
-    assert labels.start_us <= began.wall_us - 8 * HOUR < labels.end_us
-    assert righted.correction.shift_us >= 8 * HOUR
+    (correction,) = righted.corrections
+    assert correction.labels.start_us <= began.wall_us - 8 * HOUR < correction.labels.end_us
+    assert correction.shift_us >= 8 * HOUR
 
 
 def test_an_uncorroborated_step_forward_makes_no_label_doubtful() -> None:
-    assert advance(START, later(MINUTE, step_us=40 * DAY), ntp=False).correction is None
-    assert advance(START, later(DAY), ntp=True).correction is None
+    assert advance(START, later(MINUTE, step_us=40 * DAY), ntp=False).corrections == ()
+    assert advance(START, later(DAY), ntp=True).corrections == ()
 
 
 def test_a_time_services_small_step_back_does_not_stop_deletion() -> None:
@@ -182,12 +224,12 @@ def test_i1_after_a_lost_database_what_was_labelled_since_it_was_last_certain_is
     """The box was off for a month while its clock stood still; then a time service answers."""
     began = begin(START.reading, ntp=False, reached_us=WALL - HOUR)
     later = Reading(wall_us=WALL + 34 * DAY, mono_us=START.reading.mono_us + HOUR, boot_id=START.reading.boot_id)
-    correction = advance(began.state, later, ntp=True).correction
-    assert correction is not None
+    (correction,) = advance(began.state, later, ntp=True).corrections
     assert correction.labels.start_us <= WALL - HOUR < WALL < correction.labels.end_us
     assert correction.shift_us >= 34 * DAY - HOUR
-    assert began.state.doubt_from_us <= WALL - START.reading.mono_us, "what this boot has labelled before"
-    assert begin(START.reading, ntp=True, reached_us=WALL - HOUR).state.doubt_from_us == WALL
+    (doubt,) = began.state.doubts
+    assert doubt.labels.start_us <= WALL - START.reading.mono_us, "what this boot has labelled before"
+    assert begin(START.reading, ntp=True, reached_us=WALL - HOUR).state.doubts == (Doubt(Span(WALL, WALL), 0),)
 
 
 @pytest.fixture
@@ -232,12 +274,14 @@ async def test_corrections_wait_in_the_index_each_with_its_own_shift(database: D
         clock.advance(3600)
         clock.step_wall(days * 86400)
         await tick(database, clock, lambda: False)
-    first, second, third = await database.read(pending_corrections)
+    first, second, *others = await database.read(pending_corrections)
     assert first == Correction(Span(0, EARLIEST_US), WALL)
     assert second == Correction(Span(WALL - 3 * DAY, WALL - 3 * DAY + HOUR + 1), 3 * DAY)
-    assert third.shift_us == 10 * DAY
+    # Nobody has vouched for anything yet: what was counted anew is again, with what came upon it since.
+    later_us = WALL + HOUR
+    assert Correction(Span(later_us - 10 * DAY, later_us - 10 * DAY + HOUR + 1), 10 * DAY) in others
     await database.write(correction_done)
-    assert await database.read(pending_corrections) == [second, third]
+    assert await database.read(pending_corrections) == [second, *others]
 
 
 async def test_i10_the_database_itself_refuses_to_turn_it_back_or_to_forget_it(database: Database) -> None:
