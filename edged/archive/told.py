@@ -16,7 +16,8 @@ from edged.archive.ledger import CLOCK_TOPIC, about, floor_topic, hour_topic
 from edged.archive.rebuilding import proven, restored_ranges
 from edged.archive.segments import SegmentKey
 from edged.base.clock import DAY, HOUR
-from edged.law.counting import BELIEVED_BEHIND_US, keep_until_us
+from edged.base.spans import Span
+from edged.law.counting import BELIEVED_BEHIND_US, corrected_end_us, keep_until_us
 from edged.model import Floor, StreamKind
 
 _MOST_DAYS = 36_525  # a century: more is not a floor but damage
@@ -82,9 +83,8 @@ class Told:
                 continue
             if "days" in one.body:
                 wanted.append(Floor(days=one.body["days"], rules=tuple(one.body["rules"])))
-            elif one.body["labels_from_us"] < end_us <= one.body["labels_to_us"]:
-                recorded = min(end_us + one.body["shift_us"], one.at_us)
-                keep_until = max(keep_until, keep_until_us(recorded, floor.days, zone))
+            elif (ended := corrected_by(one.body, end_us, one.at_us)) is not None:
+                keep_until = max(keep_until, keep_until_us(ended, floor.days, zone))
         for other in wanted:
             if floor.days < other.days <= _MOST_DAYS:
                 later = keep_until + (other.days - floor.days) * DAY
@@ -119,6 +119,12 @@ class Told:
 
     def _column(self, seq: int, name: str) -> Any:
         return self._connection.execute(f"SELECT {name} FROM ledger WHERE seq = ?", (seq,)).fetchone()[0]
+
+
+def corrected_by(body: Mapping[str, Any], end_us: int, at_us: int) -> int | None:
+    """The end of footage labelled `end_us` by the correction of labels that an entry of `at_us` tells, or None."""
+    labels = Span(body["labels_from_us"], body["labels_to_us"])
+    return corrected_end_us(end_us, labels, body["shift_us"], at_us)
 
 
 def floors_of(record: Mapping[str, Any]) -> dict[Name, Floor]:

@@ -9,6 +9,7 @@ import datetime as dt
 import zoneinfo
 
 from edged.base.clock import DAY, HOUR
+from edged.base.spans import Span
 
 # 2026-01-01 UTC: nothing was recorded by edged before.
 EARLIEST_US = 1_767_225_600_000_000
@@ -63,6 +64,17 @@ def counted_end_us(end_us: int, now_us: int, retention_us: int | None, recorded_
     if end_us < EARLIEST_US or (retention_us is not None and retention_us - end_us > BELIEVED_BEHIND_US):
         return max(end_us, max(now_us, retention_us or now_us) if recorded_us is None else recorded_us)
     return end_us
+
+
+def corrected_end_us(end_us: int, labels: Span, shift_us: int, at_us: int) -> int | None:
+    """The latest instant at which footage labelled `end_us` can have ended, where a clock that wrote `labels` was found
+    at `at_us` to have been wrong by up to `shift_us`. None where the label is not one of them.
+
+    What ended as the first of them was written is not in doubt, and nothing was recorded later than it was found.
+    """
+    if labels.start_us < end_us <= labels.end_us:
+        return min(end_us + shift_us, max(at_us, end_us))
+    return None
 
 
 def _us(at: dt.datetime) -> int:

@@ -18,7 +18,7 @@ from edged.archive.roster import Camera, cameras
 from edged.archive.schema import STREAM_NO
 from edged.base.clock import DAY
 from edged.base.spans import Span
-from edged.law.counting import EARLIEST_US
+from edged.law.counting import EARLIEST_US, corrected_end_us
 from edged.law.site import SiteLaw
 from edged.model import Floor
 from edged.retain.clock import Correction
@@ -138,9 +138,8 @@ def _count_page_anew(
 
     def keep(row: sqlite3.Row) -> int:
         days, kept, dates = row["days"], row["keep_until_us"], [0]
-        if labels.start_us < row["end_us"] <= labels.end_us:  # what ended as doubt began is not in doubt
-            # Nothing was recorded later than today.
-            dates.append(law.keep_until(min(row["end_us"] + correction.shift_us, at_us), days))
+        if (ended := corrected_end_us(row["end_us"], labels, correction.shift_us, at_us)) is not None:
+            dates.append(law.keep_until(ended, days))
         if lagged and kept - days * DAY >= labels.start_us and kept > law.keep_until(row["end_us"], days):
             # Counted from later than its label, by a clock that lagged as much; not from later than today.
             dates.append(min(kept + correction.shift_us, law.keep_until(at_us, days)))

@@ -16,6 +16,7 @@ from edged.archive.indexing import floor_no
 from edged.archive.layout import is_camera_id
 from edged.archive.ledger import Entry, LedgerKind, entries
 from edged.archive.roster import camera_no
+from edged.archive.told import corrected_by
 from edged.base.clock import DAY
 from edged.base.errors import Refused
 from edged.law.counting import keep_until_us
@@ -87,7 +88,7 @@ def _carry_out(connection: sqlite3.Connection, entry: Entry, zone: ZoneInfo, *, 
         case LedgerKind.CAMERA_REMOVED:
             roster.removed_again(connection, body["camera"], entry.at_us)
         case LedgerKind.FLOOR_RAISED:
-            _raise(connection, body, zone)
+            _raise(connection, body, entry.at_us, zone)
         case LedgerKind.HOLD_PLACED:
             _place(connection, body, entry.at_us)
         case LedgerKind.HOLD_EXTENDED:
@@ -113,7 +114,7 @@ def _carry_out(connection: sqlite3.Connection, entry: Entry, zone: ZoneInfo, *, 
             )
 
 
-def _raise(connection: sqlite3.Connection, body: dict[str, Any], zone: ZoneInfo) -> None:
+def _raise(connection: sqlite3.Connection, body: dict[str, Any], at_us: int, zone: ZoneInfo) -> None:
     """What an old copy of the index still has under its old floor or date; what the journals bring comes with its own
     (archive/told.py)."""
     rows = connection.execute(
@@ -129,8 +130,8 @@ def _raise(connection: sqlite3.Connection, body: dict[str, Any], zone: ZoneInfo)
             later = row["keep_until_us"] + (days - row["days"]) * DAY
             kept = floor, max(later, keep_until_us(row["end_us"], days, zone)), *key
             connection.execute(f"UPDATE segment SET floor = ?, keep_until_us = ? {_ROW}", kept)
-        elif floor is None and body["labels_from_us"] <= row["end_us"] <= body["labels_to_us"]:
-            until = keep_until_us(row["end_us"] + body["shift_us"], row["days"], zone)
+        elif floor is None and (ended := corrected_by(body, row["end_us"], at_us)) is not None:
+            until = keep_until_us(ended, row["days"], zone)
             connection.execute(f"UPDATE segment SET keep_until_us = max(keep_until_us, ?) {_ROW}", (until, *key))
 
 

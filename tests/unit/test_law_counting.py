@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edged.base.clock import DAY, HOUR, SECOND
-from edged.law.counting import counted_end_us, keep_until_us, local_date
+from edged.base.spans import Span
+from edged.law.counting import corrected_end_us, counted_end_us, keep_until_us, local_date
 from tests.deep import DEEP, examples
 
 SHANGHAI = zoneinfo.ZoneInfo("Asia/Shanghai")
@@ -107,3 +108,12 @@ def test_a_plausible_label_is_believed() -> None:
     assert counted_end_us(now - 3 * DAY, now, now, now - 3 * DAY) == now - 3 * DAY
     assert counted_end_us(now - 3 * DAY, now, None) == now - 3 * DAY
     assert counted_end_us(now + 40 * DAY, now, now) == now + 40 * DAY
+
+
+def test_i1_a_corrected_label_is_as_late_as_the_clock_was_wrong_and_no_later_than_it_was_found() -> None:
+    labels = Span(100 * DAY, 110 * DAY)
+    assert corrected_end_us(105 * DAY, labels, 20 * DAY, 200 * DAY) == 125 * DAY
+    assert corrected_end_us(105 * DAY, labels, 20 * DAY, 120 * DAY) == 120 * DAY
+    assert corrected_end_us(110 * DAY, labels, 20 * DAY, 90 * DAY) == 110 * DAY, "never earlier than it says"
+    assert corrected_end_us(100 * DAY, labels, 20 * DAY, 200 * DAY) is None
+    assert corrected_end_us(110 * DAY + 1, labels, 20 * DAY, 200 * DAY) is None
