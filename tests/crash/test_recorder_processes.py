@@ -52,12 +52,13 @@ def assigned(box: Box) -> dict[str, set[str]]:
     return told
 
 
-def check_streams(fleet: Fleet, box: Box) -> None:
-    """Every frame of every session is on disk, once."""
+def check_streams(fleet: Fleet, box: Box, moved: set[str]) -> None:
+    """Every frame of every session is on disk, once; of a camera that `moved`, both processes may have had a few."""
     for number, frames in box.frames().items():
         report = check_gapless(frames)
-        sent = sum(session["frames"] for session in fleet.cameras[number - 1].stats()["sessions"])
-        assert not report.doubled, f"camera {number}"
+        camera = fleet.cameras[number - 1]
+        sent = sum(session["frames"] for session in camera.stats()["sessions"])
+        assert camera.name in moved or not report.doubled, f"camera {number}"
         assert report.frames == sent, f"camera {number}: {report.frames} of {sent}"
 
 
@@ -115,7 +116,7 @@ async def test_changing_the_number_of_processes_moves_no_more_cameras_than_it_mu
             assert moved, "a second process that records nothing proves nothing"
             for camera in fleet.cameras:
                 assert len(camera.stats()["sessions"]) == (3 if camera.name in moved else 1), camera.name
-            check_streams(fleet, box)
+            check_streams(fleet, box, moved)
 
 
 async def test_i4_a_controller_has_a_recorder_of_another_version_succeeded(tmp_path: Path) -> None:
