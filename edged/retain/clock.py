@@ -142,7 +142,7 @@ def begin(now: Reading, *, ntp: bool, reached_us: int | None) -> Advance:
         doubt_from = max(0, min(doubt_from, reached_us, now.wall_us - now.mono_us))
     doubt = Doubt(Span(doubt_from, max(doubt_from, now.wall_us)), 0)
     state = RetentionState(retention_us=start, reading=now, unproven_us=0, doubts=(doubt,))
-    time = RetentionTime(retention_us=start, trusted=True, why=why)
+    time = RetentionTime(retention_us=start, trusted=_trusted(start, now.wall_us), why=why)
     corrections = (Correction(Span(0, EARLIEST_US), now.wall_us),) if dated else ()
     return Advance(state=state, time=time, event=why, corrections=corrections)
 
@@ -219,10 +219,13 @@ def _doubts(
 
 
 def _trusted(retention_us: int, wall_us: int) -> bool:
-    return retention_us - wall_us <= BEHIND_US
+    """Not before edged existed either: such a clock knows neither how old footage is nor which law is in force."""
+    return wall_us >= EARLIEST_US and retention_us - wall_us <= BEHIND_US
 
 
 def _standing(behind: int, *, trusted: bool, voucher: str) -> str:
+    if not trusted and behind >= -BEHIND_US:
+        return "the wall clock says a time before edged existed; nothing is deleted meanwhile"
     if not trusted:
         return f"the wall clock stands {_span(-behind)} before the retention clock; nothing is deleted meanwhile"
     if behind > BEHIND_US:

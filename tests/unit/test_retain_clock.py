@@ -136,6 +136,16 @@ def test_i1_what_a_wrong_clock_labelled_before_it_was_set_to_another_wrong_time_
     assert righted.state.doubts == (Doubt(Span(WALL + 25 * DAY, WALL + 25 * DAY), 0),)
 
 
+def test_i1_i10_by_a_clock_that_says_a_time_before_edged_existed_nothing_is_deleted() -> None:
+    """A lost index that begins anew in 1970: neither the age of footage nor the law in force can be told."""
+    began = begin(Reading(wall_us=200 * SECOND, mono_us=MINUTE, boot_id="b1"), ntp=False, reached_us=WALL)
+    after = advance(
+        began.state, Reading(wall_us=200 * SECOND + 40 * DAY, mono_us=MINUTE + 40 * DAY, boot_id="b1"), ntp=False
+    )
+    assert (began.time.trusted, after.time.trusted) == (False, False)
+    assert after.time.why == "the wall clock says a time before edged existed; nothing is deleted meanwhile"
+
+
 def test_i1_a_clock_that_is_set_forward_step_by_step_leaves_each_label_as_late_as_all_steps_together() -> None:
     state, wall = START, WALL - 40 * DAY
     for step in range(MOST_DOUBTS + 8):
